@@ -1,0 +1,80 @@
+# make serve   the pages in Voila             make test   everything that is checked
+# make lab     the notebooks in JupyterLab    make bench  the figures of the README
+# Needs Python 3.11 or newer. FLAGS are handed on: make lab FLAGS=--allow-root
+
+PYTHON ?= python3
+NOTEBOOKS ?= notebooks
+FLAGS ?=
+# Where the torch line of the lock, and nothing else, is also looked for: PyTorch's CPU wheels.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+SHELL := bash
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PIP := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
+COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+	--annotation-style line --custom-compile-command "make lock" $(FLAGS)
+FREE_PORT := import socket; \
+	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
+
+.PHONY: serve lab test bench lock data binder-link clean
+
+# Voila reads voila.json, and the template in kit/live through the link that the set-up makes.
+serve: $(VENV)/run.stamp
+	@port=$$("$(BIN)/python" -c '$(FREE_PORT)') && cd "$(NOTEBOOKS)" && \
+	printf '\nIn a second, here (Ctrl-C stops it):\n' && \
+	for page in *.ipynb; do echo "    http://127.0.0.1:$$port/voila/render/$$page"; done && echo && \
+	JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" exec "$(BIN)/python" -m voila --port=$$port $(FLAGS)
+
+lab: $(VENV)/run.stamp
+	@cd "$(NOTEBOOKS)" && JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" exec "$(BIN)/python" -m jupyterlab \
+	--no-browser --ip=127.0.0.1 --LabApp.news_url=None \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(FLAGS)
+
+test: $(VENV)/dev.stamp
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/python" -m pytest $(FLAGS)
+
+bench: $(VENV)/dev.stamp
+	"$(BIN)/python" -m tests.bench
+
+data: $(VENV)/dev.stamp
+	"$(BIN)/python" data/build.py
+
+# Keeps what is pinned; FLAGS=--upgrade takes the newest. torch becomes a line a platform.
+lock: $(VENV)/dev.stamp
+	$(COMPILE) pyproject.toml --output-file requirements.lock >/dev/null
+	awk '/^torch==/ { print $$1 "+cpu ; sys_platform == \"linux\""; \
+		print $$1 " ; sys_platform != \"linux\""; next } 1' requirements.lock > $(VENV)/lock
+	mv $(VENV)/lock requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock >/dev/null
+
+binder-link:
+	@repo=$$(git remote get-url origin 2>/dev/null | \
+	sed -nE 's#^(https://|git@|ssh://git@)github\.com[:/]([^/]+/[^/]+)$$#\2#p' | sed 's#\.git$$##'); \
+	[ "$$repo" ] || { echo "No GitHub remote named origin: push there, then make binder-link."; exit 1; }; \
+	echo "https://mybinder.org/v2/gh/$$repo/HEAD?urlpath=voila/render/notebooks/02_sharpness_live.ipynb"
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
+
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"This needs Python 3.11 or newer: make serve PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml | $(VENV)/venv.stamp
+	@echo "Setting up $(VENV): a few minutes, this once."
+	@{ echo "--extra-index-url $(TORCH_INDEX)"; grep ^torch== requirements.lock; } > $(VENV)/torch.txt
+	$(PIP) --no-deps --retries 1 --timeout 10 -r $(VENV)/torch.txt
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps --editable .
+	@mkdir -p $(VENV)/jupyter/voila/templates
+	@ln -sfn ../../../../kit/live/template $(VENV)/jupyter/voila/templates/kit
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	$(PIP) -r requirements-dev.lock
+	@touch $@

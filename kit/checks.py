@@ -1,0 +1,76 @@
+"""Clear errors for bad arguments: each names the argument, what it got and what it takes.
+
+>>> check_number("lr", -1.0, above=0)
+Traceback (most recent call last):
+ValueError: lr: got -1.0; takes a number above 0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A finite real number within the limits (`above`, `below`: excluded; `low`, `high`: included).
+
+    >>> check_number("momentum", 0.9, low=0, below=1)
+    0.9
+    """
+    limits = [
+        f"{word} {limit:g}"
+        for word, limit in (("above", above), ("from", low), ("up to", high), ("below", below))
+        if limit is not None
+    ]
+    takes = " ".join(["a number", *limits])
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: got {value!r}; takes {takes}")
+    number = float(value)
+    inside = (
+        math.isfinite(number)
+        and (above is None or number > above)
+        and (low is None or number >= low)
+        and (high is None or number <= high)
+        and (below is None or number < below)
+    )
+    if not inside:
+        raise ValueError(f"{name}: got {value!r}; takes {takes}")
+    return number
+
+
+def check_int(name: str, value: object, *, low: int | None = None, high: int | None = None) -> int:
+    """A whole number from `low` to `high`.
+
+    >>> check_int("steps", 3, low=1)
+    3
+    """
+    limits = f"{'' if low is None else f' from {low}'}{'' if high is None else f' up to {high}'}"
+    takes = f"a whole number{limits}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name}: got {value!r}; takes {takes}")
+    number = int(value)
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ValueError(f"{name}: got {value!r}; takes {takes}")
+    return number
+
+
+def check_one_of(name: str, value: object, choices: Iterable[str]) -> str:
+    """One of the named choices.
+
+    >>> check_one_of("norm", "spectral", ("spectral", "frobenius"))
+    'spectral'
+    """
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"{name}: got {value!r}; takes one of {', '.join(map(repr, choices))}")
+    return value

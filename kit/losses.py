@@ -1,0 +1,56 @@
+"""Costs c(f, y) of one sample, with their derivatives in the outputs f (theory.md, 0.2).
+
+    mse             c = 1/2 ||f - y||^2           grad = f - y      Hessian = I
+    cross_entropy   c = logsumexp f - q . f       grad = p - q      Hessian = diag p - p p'
+
+with q the one-hot label, smoothed as (1 - s) e_y + s/K, and p = softmax f.
+
+>>> targets = one_hot(torch.tensor([1, 0]), 3)
+>>> NamedLoss("mse", targets).value(torch.zeros(2, 3))
+tensor([0.5000, 0.5000])
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LOSSES = ("cross_entropy", "mse")
+
+
+def one_hot(labels: Tensor, K: int, smoothing: float = 0.0, dtype: torch.dtype = torch.float32):
+    """Labels (n,) -> targets (n, K): (1 - s) e_y + s/K."""
+    targets = torch.full((len(labels), K), smoothing / K, dtype=dtype, device=labels.device)
+    targets.scatter_(1, labels.unsqueeze(1), 1 - smoothing + smoothing / K)
+    return targets
+
+
+class NamedLoss:
+    """One of the named costs at fixed targets (n, K); outputs may carry leading axes."""
+
+    def __init__(self, name: str, targets: Tensor) -> None:
+        self.name, self.targets = name, targets
+
+    def value(self, f: Tensor) -> Tensor:
+        """c(f_i, y_i), (..., n)."""
+        if self.name == "mse":
+            return 0.5 * (f - self.targets).square().sum(-1)
+        return torch.logsumexp(f, -1) - (self.targets * f).sum(-1)
+
+    def gradient(self, f: Tensor) -> Tensor:
+        """grad_f c, (..., n, K)."""
+        return (f if self.name == "mse" else torch.softmax(f, -1)) - self.targets
+
+    def hessian_product(self, f: Tensor, u: Tensor) -> Tensor:
+        """(grad_f^2 c) u, (..., n, K)."""
+        if self.name == "mse":
+            return u
+        p = torch.softmax(f, -1)
+        return p * (u - (p * u).sum(-1, keepdim=True))
+
+    def best_constant(self) -> float:
+        """The mean cost of the best constant predictor: what a network that ignores x reaches."""
+        q = self.targets.double().mean(0)
+        if self.name == "mse":
+            return float(0.5 * (self.targets.double() - q).square().sum(1).mean())
+        return float(torch.special.entr(q).sum())

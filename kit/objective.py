@@ -1,0 +1,360 @@
+"""The mean loss over (X, y) as a function of the flat parameters, with H v and G v.
+
+>>> from kit.models import mlp
+>>> model = mlp((2, 8, 3), seed=0)
+>>> X, y = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+>>> objective = Objective(model, X, y)
+>>> v = torch.ones(objective.parameters)
+>>> objective.hvp(v).shape == objective.gradient().shape == v.shape
+True
+
+An objective is a live view of its model: each call evaluates at the model's present parameters.
+What was computed for one set of parameters (activations, or autograd's graph of the gradient) is
+kept and used again until a parameter changes. A plain multilayer perceptron is differentiated in
+closed form (`kit.stack`); any other module by autograd, twice backward through a kept graph.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from kit.checks import check_number, check_one_of
+from kit.determinism import require_deterministic, training_modes
+from kit.losses import LOSSES, NamedLoss, one_hot
+from kit.stack import StackPoint, architecture
+
+Loss = str | Callable[[Tensor, Tensor], Tensor]
+
+
+class Objective:
+    """l(theta) = (1/n) sum_i c(f_theta(x_i), y_i), at the model's present parameters.
+
+    >>> from kit.models import mlp
+    >>> Objective(mlp((1, 1), seed=0), [[0.0]], [[1.0]], loss="mse").value() >= 0
+    True
+
+    X: (n, ...) features; y: (n,) integer labels or (n, K) float targets. `loss` is
+    "cross_entropy", with optional `label_smoothing` in [0, 1); "mse", one half of the squared
+    error summed over the K outputs, mean over samples (torch's `MSELoss` times K/2), labels
+    one-hot; or a callable `loss(outputs, targets) -> (n,)`, twice differentiable in the outputs.
+    X and float y are cast to the model's dtype and device. Vectors are flat, in the order of
+    `model.parameters()`. The model, its mode, its gradients and torch's random state are left
+    alone. Raises ValueError or TypeError for wrong shapes, NaN, an unknown loss, and for a module
+    whose output is random or depends on the batch. Source: theory.md, 0.2.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        X: Tensor,
+        y: Tensor,
+        *,
+        loss: Loss = "cross_entropy",
+        label_smoothing: float = 0.0,
+        closed_form: bool = True,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model: got {type(model).__name__}; takes a torch.nn.Module")
+        if not callable(loss):
+            check_one_of("loss", loss, LOSSES)
+        label_smoothing = check_number("label_smoothing", label_smoothing, low=0, below=1)
+        if label_smoothing and loss != "cross_entropy":
+            raise ValueError(
+                f"label_smoothing: got {label_smoothing}; takes 0 with loss={loss!r}, "
+                "since smoothing is defined for cross_entropy only"
+            )
+        self.model, self.loss, self.label_smoothing = model, loss, label_smoothing
+        self._parameters = list(model.parameters())
+        if not self._parameters:
+            raise ValueError("model: has no parameters; takes a module with at least one")
+        reference = self._parameters[0]
+        self.X = _features(X, reference)
+        self._modes = training_modes(model)
+        outputs = require_deterministic(model, self.X)
+        self.K = outputs.shape[1]
+        self.y = _targets(y, self.X, self.K, reference, loss)
+        self.n, self.parameters = len(self.X), sum(p.numel() for p in self._parameters)
+        self.named_loss: NamedLoss | None = None
+        if not callable(loss):
+            targets = self.y
+            if not targets.is_floating_point():
+                targets = one_hot(targets, self.K, label_smoothing, reference.dtype)
+            elif label_smoothing:
+                targets = (1 - label_smoothing) * targets + label_smoothing / self.K
+            self.named_loss = NamedLoss(loss, targets)
+        # What the loss compares outputs with: (n, K) for a named loss, y for a callable.
+        self.targets = self.y if self.named_loss is None else self.named_loss.targets
+        use = closed_form and self.named_loss is not None and self.X.ndim == 2
+        self._architecture = architecture(model) if use else None
+        self._point: Point | None = None
+
+    def point(self) -> Point:
+        """The objective evaluated and frozen at the present parameters; kept until they change."""
+        if training_modes(self.model) != self._modes:
+            require_deterministic(self.model, self.X)
+            self._modes, self._point = training_modes(self.model), None
+        if self._point is None or not self._point.is_at(self._parameters):
+            kind = AutogradPoint if self._architecture is None else ClosedFormPoint
+            self._point = None
+            self._point = kind(self)
+        return self._point
+
+    def flat_parameters(self) -> Tensor:
+        """theta, a copy, (P,)."""
+        return torch.cat([p.detach().flatten() for p in self._parameters])
+
+    def blocks(self) -> list[Tensor]:
+        """The parameter tensors, detached, in the order of theta."""
+        return [p.detach() for p in self._parameters]
+
+    def value(self) -> float:
+        """The mean loss. Cost: one forward pass."""
+        return self.point().value()
+
+    def outputs(self) -> Tensor:
+        """f(x_i), (n, K)."""
+        return self.point().outputs
+
+    def gradient(self) -> Tensor:
+        """g = grad l(theta), (P,). Cost: one forward and one backward pass, kept."""
+        return self.point().gradient().clone()
+
+    def hvp(self, v: Tensor) -> Tensor:
+        """H v for v (P,), or a block (P, k). Cost: one to two gradients a vector."""
+        v, single = self._vectors(v)
+        product = self.point().hvp(v)
+        return product[:, 0] if single else product
+
+    def ggnvp(self, v: Tensor) -> Tensor:
+        """G v for v (P,) or (P, k), G the Gauss-Newton matrix (theory.md, (1))."""
+        v, single = self._vectors(v)
+        product = self.point().ggnvp(v)
+        return product[:, 0] if single else product
+
+    def batch_gradient(self, X: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """The mean loss and its gradient (P,) on another batch, at the present parameters.
+
+        `targets` are rows as in `self.targets`: (b, K) for a named loss.
+        """
+        point = self._batch(X, targets).point()
+        return point.value(), point.gradient()
+
+    def on_batches(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """g_B and H_B g_B for m batches of sample indices (m, b), each (m, P)."""
+        if self._architecture is not None:
+            theta = self.flat_parameters().expand(len(indices), -1)
+            loss = NamedLoss(self.named_loss.name, self.targets[indices])
+            stack = StackPoint(self._architecture, loss, theta, self.X[indices])
+            g = stack.gradient()
+            return g, stack.product(g)
+        points = [self._batch(self.X[i], self.targets[i]).point() for i in indices]
+        g = torch.stack([point.gradient() for point in points])
+        Hg = [point.hvp(row.unsqueeze(1))[:, 0] for point, row in zip(points, g, strict=True)]
+        return g, torch.stack(Hg)
+
+    def _batch(self, X: Tensor, targets: Tensor) -> Objective:
+        """The same model and loss on other samples, unchecked."""
+        other = copy.copy(self)
+        other.X, other.y, other.n, other._point = X, targets, len(X), None
+        if self.named_loss is not None:
+            other.named_loss = NamedLoss(self.named_loss.name, targets)
+        return other
+
+    def _vectors(self, v: Tensor) -> tuple[Tensor, bool]:
+        if not isinstance(v, Tensor):
+            raise TypeError(f"v: got {type(v).__name__}; takes a tensor ({self.parameters},)")
+        if v.ndim not in (1, 2) or v.shape[0] != self.parameters:
+            raise ValueError(
+                f"v: got shape {tuple(v.shape)}; takes ({self.parameters},) or "
+                f"({self.parameters}, k), the flat parameters"
+            )
+        reference = self._parameters[0]
+        v = v.detach().to(dtype=reference.dtype, device=reference.device)
+        return (v.unsqueeze(1), True) if v.ndim == 1 else (v, False)
+
+
+class Point:
+    """An objective at one theta. Subclasses say how derivatives are taken."""
+
+    outputs: Tensor
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.theta = objective.flat_parameters()
+        self._gradient: Tensor | None = None
+
+    def is_at(self, parameters: list[nn.Parameter]) -> bool:
+        """Whether the parameters still are those of this point: compared by value, since
+        `p.data` can change without a new version number."""
+        return torch.equal(self.theta, torch.cat([p.detach().flatten() for p in parameters]))
+
+    def value(self) -> float:
+        return float(self.losses().mean())
+
+    def losses(self) -> Tensor:
+        raise NotImplementedError
+
+    def gradient(self) -> Tensor:
+        raise NotImplementedError
+
+    def hvp(self, v: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def ggnvp(self, v: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class ClosedFormPoint(Point):
+    """A multilayer perceptron, by the closed forms of `kit.stack`."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__(objective)
+        self.stack = StackPoint(
+            objective._architecture, objective.named_loss, self.theta.unsqueeze(0), objective.X
+        )
+        self.outputs = self.stack.outputs[0]
+
+    def losses(self) -> Tensor:
+        return self.stack.losses()[0]
+
+    def gradient(self) -> Tensor:
+        if self._gradient is None:
+            self._gradient = self.stack.gradient()[0]
+        return self._gradient
+
+    def hvp(self, v: Tensor) -> Tensor:
+        return self.stack.product(v.mT.contiguous()).mT
+
+    def ggnvp(self, v: Tensor) -> Tensor:
+        return self.stack.product(v.mT.contiguous(), gauss_newton=True).mT
+
+
+class AutogradPoint(Point):
+    """Any module, by backward passes through graphs that are kept."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__(objective)
+        model = objective.model
+        names = [name for name, _ in model.named_parameters()]
+        # Copies: the caller's parameters may be frozen, and may change in place under the graph.
+        self._leaves = [p.detach().clone().requires_grad_() for p in model.parameters()]
+        with torch.enable_grad():
+            parameters = dict(zip(names, self._leaves, strict=True))
+            self._outputs = functional_call(model, parameters, (objective.X,))
+            self._losses = self._per_sample(self._outputs)
+        self.outputs = self._outputs.detach()
+        self._graph: Tensor | None = None
+        self._vjp: tuple[Tensor, Tensor] | None = None
+
+    def _per_sample(self, outputs: Tensor) -> Tensor:
+        objective = self.objective
+        if objective.named_loss is not None:
+            return objective.named_loss.value(outputs)
+        losses = objective.loss(outputs, objective.y)
+        if not isinstance(losses, Tensor) or losses.shape != (objective.n,):
+            got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+            raise ValueError(f"loss: returned {got}; takes one cost a sample, ({objective.n},)")
+        return losses
+
+    def losses(self) -> Tensor:
+        return self._losses.detach()
+
+    def _grad(self, of: Tensor, along: Tensor | None = None, *, graph: bool = False) -> Tensor:
+        """grad of <of, along> in the parameters, flat; zero where `of` does not depend on them."""
+        if not of.requires_grad:
+            return torch.zeros_like(self.theta)
+        grads = torch.autograd.grad(
+            of, self._leaves, along, retain_graph=True, create_graph=graph, materialize_grads=True
+        )
+        return torch.cat([g.flatten() for g in grads])
+
+    def gradient(self) -> Tensor:
+        if self._graph is None:
+            with torch.enable_grad():
+                self._graph = self._grad(self._losses.mean(), graph=True)
+        return self._graph.detach()
+
+    def hvp(self, v: Tensor) -> Tensor:
+        self.gradient()
+        return torch.stack([self._grad(self._graph, column) for column in v.mT], dim=1)
+
+    def ggnvp(self, v: Tensor) -> Tensor:
+        return torch.stack([self._ggnvp(column) for column in v.mT], dim=1)
+
+    def _ggnvp(self, v: Tensor) -> Tensor:
+        return self._grad(self._outputs, self._cost_hessian(self.jvp(v)))
+
+    def jvp(self, v: Tensor) -> Tensor:
+        """D_theta F v, (n, K): a backward pass through the vector-Jacobian product u -> u' DF."""
+        if self._vjp is None:
+            u = torch.zeros_like(self.outputs, requires_grad=True)
+            with torch.enable_grad():
+                self._vjp = u, self._grad(self._outputs, u, graph=True)
+        u, vjp = self._vjp
+        if not vjp.requires_grad:
+            return torch.zeros_like(self.outputs)
+        return torch.autograd.grad(vjp, u, v, retain_graph=True)[0]
+
+    def _cost_hessian(self, u: Tensor) -> Tensor:
+        """(1/n) (grad_f^2 c) u, (n, K)."""
+        named = self.objective.named_loss
+        if named is not None:
+            return named.hessian_product(self.outputs, u) / self.objective.n
+        f = self.outputs.clone().requires_grad_()
+        with torch.enable_grad():
+            slope = torch.autograd.grad(self._per_sample(f).mean(), f, create_graph=True)[0]
+        if not slope.requires_grad:
+            return torch.zeros_like(u)
+        return torch.autograd.grad(slope, f, u, materialize_grads=True)[0]
+
+
+def _features(X: object, reference: Tensor) -> Tensor:
+    X = torch.as_tensor(X).detach().to(dtype=reference.dtype, device=reference.device)
+    if X.ndim < 2 or len(X) == 0:
+        raise ValueError(f"X: got shape {tuple(X.shape)}; takes (n, ...) with n at least 1")
+    if not torch.isfinite(X).all():
+        raise ValueError("X: got NaN or infinity; takes finite numbers only")
+    return X
+
+
+def _targets(y: object, X: Tensor, K: int, reference: Tensor, loss: Loss) -> Tensor:
+    y = torch.as_tensor(y).detach().to(reference.device)
+    if y.ndim == 0 or len(y) != len(X):
+        raise ValueError(f"y: got shape {tuple(y.shape)}; takes one target for each of {len(X)} X")
+    if y.is_floating_point():
+        if not torch.isfinite(y).all():
+            raise ValueError("y: got NaN or infinity; takes finite numbers only")
+        if not callable(loss) and y.shape != (len(X), K):
+            raise ValueError(
+                f"y: got float targets of shape {tuple(y.shape)}; takes ({len(X)}, {K}), "
+                "one column an output, or integer labels (n,)"
+            )
+        if loss == "cross_entropy" and not _is_distribution(y):
+            raise ValueError(
+                "y: got float targets that are not probabilities; takes rows that are at least 0 "
+                "and sum to 1, or integer labels, with loss='cross_entropy'; for other targets "
+                "use loss='mse'"
+            )
+        return y.to(reference.dtype)
+    if callable(loss):
+        return y
+    if y.dtype == torch.bool or y.ndim != 1:
+        raise ValueError(
+            f"y: got {y.dtype} of shape {tuple(y.shape)}; takes integer labels (n,) "
+            f"or float targets (n, {K})"
+        )
+    if int(y.min()) < 0 or int(y.max()) >= K:
+        raise ValueError(
+            f"y: got labels from {int(y.min())} to {int(y.max())}; takes 0 to {K - 1}, "
+            f"since the model has {K} outputs"
+        )
+    return y.long()
+
+
+def _is_distribution(y: Tensor) -> bool:
+    return bool((y >= 0).all()) and torch.allclose(y.sum(1), torch.ones_like(y[:, 0]), atol=1e-4)

@@ -1,0 +1,543 @@
+"""Training that can be watched, changed while it runs, taken apart and replayed.
+
+>>> from kit.load import load_dataset
+>>> from kit.models import mlp
+>>> run = Training(mlp((1, 30, 20, 1), activation="tanh"), load_dataset("chebyshev"),
+...                loss="mse", lr=0.4)
+>>> run.step(3)
+3
+>>> [round(loss, 3) for loss in run.history["loss"]] == sorted(
+...     [round(loss, 3) for loss in run.history["loss"]], reverse=True)
+True
+>>> run.lr = 0.2  # from the next step on
+>>> run.interventions
+[Intervention(step=3, name='lr', old=0.4, new=0.2)]
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kit.checks import check_int, check_number, check_one_of
+from kit.curvature import stability_threshold
+from kit.divergence import Divergence, DivergenceWatch
+from kit.evaluation import evaluate_outputs
+from kit.load import Dataset
+from kit.losses import LOSSES
+from kit.objective import ClosedFormPoint, Objective, Point
+from kit.probes import PROBES, Probe
+from kit.rescaling import block_factors, check_factors, scale_parameters, symmetric_layers
+
+SCORES = (
+    "train_loss",
+    "test_loss",
+    "loss_gap",
+    "loss_gap_se",
+    "train_accuracy",
+    "test_accuracy",
+    "error_gap",
+    "error_gap_se",
+)
+SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A change made by hand: from this step on, `name` is `new`."""
+
+    step: int
+    name: str
+    old: Any
+    new: Any
+
+
+class History(Mapping):
+    """Columns of equal length, one row a step; NaN where nothing was measured."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns: dict[str, list[float]] = {name: [] for name in columns}
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows: steps taken, and one for the start."""
+        return len(self._columns["step"])
+
+    def append(self, row: Mapping[str, float]) -> None:
+        for name, column in self._columns.items():
+            column.append(row.get(name, math.nan))
+
+    def fill_last(self, row: Mapping[str, float]) -> None:
+        for name, value in row.items():
+            self._columns[name][-1] = value
+
+    def truncated(self, rows: int) -> dict[str, list[float]]:
+        return {name: column[:rows] for name, column in self._columns.items()}
+
+
+class Training:
+    """Trains a copy of a model on a data set and measures it as it goes.
+
+    >>> from kit.load import load_dataset
+    >>> from kit.models import mlp
+    >>> run = Training(mlp((64, 16, 10)), load_dataset("digits", n_train=50), lr=0.1, every=5)
+    >>> run.run(10)
+    >>> run.history["step"][-1], math.isnan(run.history["sharpness"][-2])
+    (10.0, True)
+
+    `optimizer`: "sgd" (momentum, Nesterov) or "adam", torch's own; `batch_size=None` is full batch;
+    `sam_radius` takes the gradient at theta + rho g/|g|; `mixup` a > 0 mixes pairs of samples with
+    weights from Beta(a, a). `measures` are names from `kit.probes`, measured every `every` steps.
+    Row k of `.history` holds loss and measures at the parameters after k steps; `loss` is the
+    training objective (with smoothing, without penalty), known at every step of a full-batch run
+    and at measured steps of any other. Measuring never changes the path of the parameters. The
+    same arguments, interventions and cadence give the same numbers, bit for bit, on one machine.
+
+    `.lr`, `.batch_size`, `.momentum`, `.weight_decay` and `.every` can be set between steps;
+    `.interventions` keeps what was changed. Once `.diverged` is set, steps do nothing. Raises
+    ValueError or TypeError, naming the argument, for settings that do not fit together.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        *,
+        loss: str | Callable = "cross_entropy",
+        optimizer: str = "sgd",
+        lr: float = 0.1,
+        batch_size: int | None = None,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        sam_radius: float = 0.0,
+        mixup: float = 0.0,
+        measures: Sequence[str] = ("sharpness", "jacobian_max", "jacobian_mean"),
+        every: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"dataset: got {type(dataset).__name__}; takes a kit.Dataset")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model: got {type(model).__name__}; takes a torch.nn.Module")
+        if not callable(loss):
+            check_one_of("loss", loss, LOSSES)
+        check_one_of("optimizer", optimizer, ("sgd", "adam"))
+        if isinstance(measures, str):
+            raise TypeError(f"measures: got {measures!r}; takes a sequence of names")
+        for name in measures:
+            check_one_of("measures", name, PROBES)
+        self.loss, self.optimizer, self.dataset = loss, optimizer, dataset
+        self.nesterov = nesterov
+        self.seed = check_int("seed", seed, low=0)
+        self.label_smoothing = label_smoothing
+        self.sam_radius = check_number("sam_radius", sam_radius, low=0)
+        self.mixup = check_number("mixup", mixup, low=0)
+        if self.mixup and callable(loss):
+            raise ValueError("mixup: takes 0 with a loss of one's own, whose targets cannot be mixed")
+        self.model = copy.deepcopy(model)
+        self.objective = Objective(
+            self.model, dataset.X_train, dataset.y_train, loss=loss, label_smoothing=label_smoothing
+        )
+        self.test_objective = Objective(self.model, dataset.X_test, dataset.y_test, loss=loss)
+        self._settings: dict[str, Any] = {
+            "lr": check_number("lr", lr, above=0),
+            "batch_size": self._check_batch_size(batch_size),
+            "momentum": check_number("momentum", momentum, low=0, below=1),
+            "weight_decay": check_number("weight_decay", weight_decay, low=0),
+            "every": check_int("every", every, low=1),
+        }
+        if nesterov and not momentum:
+            raise ValueError("nesterov: got True with momentum 0; takes a momentum above 0")
+        if optimizer == "adam" and (momentum or nesterov):
+            raise ValueError("momentum: got a value with optimizer='adam', which has its own betas")
+        self._optimizer = self._make_optimizer()
+        self._sampler = torch.Generator().manual_seed(self.seed)
+        self._order = torch.zeros(0, dtype=torch.long)
+        named = self.objective.named_loss
+        self._watch = DivergenceWatch(None if named is None else named.best_constant())
+        self.diverged: Divergence | None = None
+        self.interventions: list[Intervention] = []
+        self.measures = tuple(measures)
+        self.probes: dict[str, Probe] = {n: PROBES[n](self, n) for n in self.measures}
+        columns = [column for probe in self.probes.values() for column in probe.columns]
+        self.history = History(
+            ("step", "loss", *SCORES, "active_units", "lr", "batch_size", "threshold", *columns)
+        )
+        self._once: tuple[Point, dict[str, Any]] | None = None
+        self._measurements = 0
+        self._append_row()
+
+    # Settings that can change between steps.
+
+    lr = property(lambda self: self._settings["lr"], lambda self, v: self._set("lr", v))
+    batch_size = property(
+        lambda self: self._settings["batch_size"], lambda self, v: self._set("batch_size", v)
+    )
+    momentum = property(
+        lambda self: self._settings["momentum"], lambda self, v: self._set("momentum", v)
+    )
+    weight_decay = property(
+        lambda self: self._settings["weight_decay"], lambda self, v: self._set("weight_decay", v)
+    )
+    every = property(lambda self: self._settings["every"], lambda self, v: self._set("every", v))
+
+    def _set(self, name: str, value: Any) -> None:
+        if name == "lr":
+            value = check_number(name, value, above=0)
+        elif name == "batch_size":
+            value = self._check_batch_size(value)
+        elif name == "every":
+            value = check_int(name, value, low=1)
+        elif name == "momentum":
+            value = check_number(name, value, low=0, below=1)
+            if value and self.optimizer == "adam":
+                raise ValueError("momentum: takes 0 with optimizer='adam', which has its own betas")
+        else:
+            value = check_number(name, value, low=0)
+        old = self._settings[name]
+        if value == old:
+            return
+        self._settings[name] = value
+        group = self._optimizer.param_groups[0]
+        if name in ("lr", "weight_decay"):
+            group[name] = value
+        elif name == "momentum" and self.optimizer == "sgd":
+            group["momentum"], group["nesterov"] = value, self.nesterov and value > 0
+            if value == 0:
+                self._optimizer.state.clear()
+        self._intervene(name, old, value)
+        self.history.fill_last(self._settings_row())
+
+    def _intervene(self, name: str, old: Any, new: Any) -> None:
+        """Changes of one setting at one step count as one, from the first value to the last."""
+        for index, change in enumerate(self.interventions):
+            if change.step == self.steps and change.name == name != "rescale":
+                old = change.old
+                del self.interventions[index]
+                break
+        if old != new:
+            self.interventions.append(Intervention(self.steps, name, old, new))
+
+    def _check_batch_size(self, batch_size: int | None) -> int | None:
+        if batch_size is None:
+            return None
+        b = check_int("batch_size", batch_size, low=1, high=self.objective.n)
+        return None if b == self.objective.n else b
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        s = self._settings
+        if self.optimizer == "adam":
+            return torch.optim.Adam(
+                self.model.parameters(), lr=s["lr"], weight_decay=s["weight_decay"]
+            )
+        return torch.optim.SGD(
+            self.model.parameters(),
+            lr=s["lr"],
+            momentum=s["momentum"],
+            nesterov=self.nesterov,
+            weight_decay=s["weight_decay"],
+        )
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        return self.history.rows - 1
+
+    # Stepping.
+
+    def step(self, n: int = 1) -> int:
+        """Take n steps; returns how many were taken before the run diverged, if it did."""
+        for taken in range(check_int("n", n, low=0)):
+            if self.diverged is not None:
+                return taken
+            self._apply(self._gradient())
+            self._append_row()
+        return n
+
+    def run(self, steps: int, callback: Callable[[Training], object] | None = None) -> None:
+        """Take `steps` steps; `callback(training)` after each may return True to stop."""
+        for _ in range(check_int("steps", steps, low=0)):
+            if self.step() == 0 or (callback is not None and callback(self) is True):
+                return
+
+    def _gradient(self) -> Tensor:
+        """The gradient of this step's batch, at theta or, for SAM, at theta + rho g/|g|."""
+        full = self.batch_size is None and not self.mixup
+        if full and not self.sam_radius:
+            return self.objective.point().gradient()
+        X, targets = (self.objective.X, self.objective.targets) if full else self._batch()
+        _, g = self.objective.batch_gradient(X, targets)
+        if self.sam_radius:
+            norm = g.norm()
+            if norm > 0:
+                theta = self.objective.flat_parameters()
+                self._write(theta + self.sam_radius * g / norm)
+                _, g = self.objective.batch_gradient(X, targets)
+                self._write(theta)
+        return g
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """The next batch of a shuffled pass over the training set, mixed up if so asked."""
+        objective, b = self.objective, self.batch_size or self.objective.n
+        while len(self._order) < b:
+            order = torch.randperm(objective.n, generator=self._sampler)
+            self._order = torch.cat([self._order, order])
+        indices, self._order = self._order[:b], self._order[b:]
+        X, targets = objective.X[indices], objective.targets[indices]
+        if self.mixup:
+            # Beta(a, a) from two Gamma draws of this run's own generator.
+            a = torch.full((2,), self.mixup, dtype=torch.float64)
+            u, v = torch._standard_gamma(a, generator=self._sampler).tolist()
+            share = u / (u + v) if u + v > 0 else 0.5
+            other = torch.randperm(len(X), generator=self._sampler)
+            X = share * X + (1 - share) * X[other]
+            targets = share * targets + (1 - share) * targets[other]
+        return X, targets
+
+    def _apply(self, gradient: Tensor) -> None:
+        parameters = list(self.model.parameters())
+        for p, g in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
+            p.grad = g.view_as(p)
+        self._optimizer.step()
+        for p in parameters:
+            p.grad = None
+
+    def _write(self, theta: Tensor) -> None:
+        parameters = list(self.model.parameters())
+        with torch.no_grad():
+            for p, t in zip(parameters, theta.split([p.numel() for p in parameters]), strict=True):
+                p.copy_(t.view_as(p))
+
+    # Measuring.
+
+    def _append_row(self) -> None:
+        step = self.history.rows
+        row: dict[str, float] = {"step": float(step), **self._settings_row()}
+        due = step % self.every == 0
+        if self.batch_size is None or due or step == 0:
+            row["loss"] = self.objective.value()
+        elif not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            row["loss"] = math.nan
+        self.history.append(row)
+        known = "loss" in row
+        if due and math.isfinite(row["loss"]):
+            self.measure()
+        if known:
+            self._check_divergence(row["loss"], measured=due)
+
+    def measure(self) -> None:
+        """Measure everything at the present parameters, into the last row of the history."""
+        row = self.evaluate()
+        row["active_units"] = math.nan
+        active = self.active_units()
+        if active is not None:
+            row["active_units"] = float(sum(active))
+        for probe in self.probes.values():
+            if self._measurements % probe.stride == 0:
+                row |= probe.measure(self)
+        self._measurements += 1
+        self.history.fill_last(row | self._settings_row())
+
+    def once(self, name: str, function: Callable[[Point], Any]) -> Any:
+        """function(point), computed once for the present parameters."""
+        point = self.objective.point()
+        if self._once is None or self._once[0] is not point:
+            self._once = (point, {})
+        if name not in self._once[1]:
+            self._once[1][name] = function(point)
+        return self._once[1][name]
+
+    def evaluate(self) -> dict[str, float]:
+        """Hard-label losses, accuracies, and the gaps of both with standard errors.
+
+        Keys: train_loss, test_loss, loss_gap, loss_gap_se, train_accuracy, test_accuracy,
+        error_gap, error_gap_se (`kit.evaluation`).
+        """
+        return self.once(
+            "scores",
+            lambda point: evaluate_outputs(
+                point.outputs,
+                self.objective.y,
+                self.test_objective.outputs(),
+                self.test_objective.y,
+                self.loss,
+            ),
+        ).copy()
+
+    def active_units(self) -> list[int] | None:
+        """Hidden units a layer that some training sample activates; None where not defined."""
+        point = self.objective.point()
+        if not isinstance(point, ClosedFormPoint) or point.stack.net.activation is not nn.ReLU:
+            return None
+        return [int((h[0].amax(0) > 0).sum()) for h in point.stack.h[1:]]
+
+    def preconditioner(self) -> Tensor | None:
+        """Adam's P = (1 - beta_1^t) (sqrt(v / (1 - beta_2^t)) + eps), (P,); None without one."""
+        if self.optimizer != "adam" or not self._optimizer.state:
+            return None
+        group = self._optimizer.param_groups[0]
+        beta1, beta2 = group["betas"]
+        parts = []
+        for p in self.model.parameters():
+            state = self._optimizer.state[p]
+            t = float(state["step"])
+            v = state["exp_avg_sq"] / (1 - beta2**t)
+            parts.append(((1 - beta1**t) * (v.sqrt() + group["eps"])).flatten())
+        return torch.cat(parts)
+
+    def threshold(self) -> tuple[float, str]:
+        """The stability threshold of the present settings, and what it is; NaN with the reason."""
+        if self.mixup:
+            return math.nan, "mixup: no threshold is known, since each step sees other data"
+        if self.optimizer == "adam":
+            edge = stability_threshold(self.lr, optimizer="adam", weight_decay=self.weight_decay)
+            return edge, "38/eta, for Adam's preconditioned Hessian"
+        settings = {"momentum": self.momentum, "weight_decay": self.weight_decay}
+        if self.sam_radius:
+            if self.momentum:
+                return math.nan, "SAM with momentum: no threshold is known"
+            norm = float(self.objective.point().gradient().norm())
+            edge = stability_threshold(
+                self.lr, sam_radius=self.sam_radius, gradient_norm=norm, **settings
+            )
+            return edge, "the edge of SAM, which depends on |g|"
+        nesterov = self.nesterov and self.momentum > 0
+        name = "2/eta"
+        if self.momentum:
+            name = "(2+2beta)/((1+2beta)eta)" if nesterov else "(2+2beta)/eta"
+        if self.weight_decay:
+            name += " - mu"
+        edge = stability_threshold(self.lr, nesterov=nesterov, **settings)
+        return edge, name if self.batch_size is None else f"full-batch threshold {name}"
+
+    def _settings_row(self) -> dict[str, float]:
+        return {
+            "lr": self.lr,
+            "batch_size": float(self.batch_size or self.objective.n),
+            "threshold": self.threshold()[0],
+        }
+
+    def _check_divergence(self, loss: float, *, measured: bool) -> None:
+        active = self.active_units() if measured and math.isfinite(loss) else None
+        kind = self._watch.check(self.steps, loss, active)
+        if kind is None:
+            return
+        known = [v for v in self.history.get("sharpness", []) if math.isfinite(v)]
+        self.diverged = Divergence(
+            kind,
+            self.steps,
+            loss,
+            known[-1] if known else math.nan,
+            self.history["threshold"][-1],
+            self._watch.reason,
+        )
+
+    # Jumps and copies.
+
+    def rescale(self, factors: Sequence[float]) -> None:
+        """Rescale the layers in place: another point of the same function (theory.md, P2.1).
+
+        The velocity transforms as a gradient does, v -> A^{-1} v; Adam's moments are reset, and
+        the intervention says so. The present row of the history is measured anew. Raises
+        ValueError for a model without the symmetry or for factors whose product is not 1.
+        """
+        layers = symmetric_layers(self.model)
+        factors = check_factors(factors, len(layers))
+        scale_parameters(layers, factors)
+        name = "rescale"
+        if self.optimizer == "adam":
+            self._optimizer.state.clear()
+            name = "rescale (Adam's moments reset)"
+        else:
+            for p, a in zip(self.model.parameters(), block_factors(layers, factors), strict=True):
+                buffer = self._optimizer.state.get(p, {}).get("momentum_buffer")
+                if buffer is not None:
+                    buffer.div_(a)
+        for probe in self.probes.values():
+            probe.restart()
+        self._intervene(name, None, tuple(factors))
+        self.history.fill_last({"loss": self.objective.value()})
+        self._measurements = 0
+        self.measure()
+
+    def fork(self) -> Training:
+        """An independent copy that would go on exactly as this one does."""
+        other = copy.copy(self)
+        other.model = copy.deepcopy(self.model)
+        objective, test = self.objective, self.test_objective
+        other.objective = Objective(
+            other.model,
+            objective.X,
+            objective.y,
+            loss=self.loss,
+            label_smoothing=self.label_smoothing,
+        )
+        other.test_objective = Objective(other.model, test.X, test.y, loss=self.loss)
+        other._settings = dict(self._settings)
+        other._optimizer = other._make_optimizer()
+        other._sampler = torch.Generator()
+        other._once = None
+        other._watch = DivergenceWatch(self._watch.best_constant)
+        other.history = History(tuple(self.history))
+        other.probes = {n: PROBES[n](other, n) for n in self.measures}
+        other.load_state_dict(self.state_dict())
+        return other
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on, and its history; a deep copy."""
+        return copy.deepcopy(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "settings": self._settings,
+                "sampler": self._sampler.get_state(),
+                "order": self._order,
+                "probes": {name: probe.state_dict() for name, probe in self.probes.items()},
+                "measurements": self._measurements,
+                "watch": vars(self._watch),
+                "diverged": self.diverged,
+                "interventions": self.interventions,
+                "history": self.history.truncated(self.history.rows),
+            }
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state; ValueError where it is not one of a run like this."""
+        own = {name: tuple(v.shape) for name, v in self.model.state_dict().items()}
+        try:
+            saved = {name: tuple(v.shape) for name, v in state["model"].items()}
+            measures, columns = set(state["probes"]), set(state["history"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"state: not the state of a Training ({error})") from error
+        if saved != own or measures != set(self.measures) or columns != set(self.history):
+            raise ValueError("state: is of a run with another model or other measures")
+        state = copy.deepcopy(dict(state))
+        self.model.load_state_dict(state["model"])
+        self._settings = state["settings"]
+        self._optimizer = self._make_optimizer()
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._sampler.set_state(state["sampler"])
+        self._order, self._measurements = state["order"], state["measurements"]
+        for name, probe in self.probes.items():
+            probe.load_state_dict(state["probes"][name])
+        vars(self._watch).update(state["watch"])
+        self.diverged, self.interventions = state["diverged"], state["interventions"]
+        self.history._columns = state["history"]
+

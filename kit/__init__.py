@@ -3,23 +3,17 @@
 from importlib import import_module
 
 _MODULES = {
-    "load": ("Dataset", "Population", "dataset_names", "load_dataset"),
-    "models": ("convnet", "mlp"),
-    "objective": ("Objective",),
-    "curvature": (
-        "EigenResult",
-        "Estimate",
-        "eigenvalues",
-        "matrix",
-        "sharpness",
-        "spectral_density",
-        "stability_threshold",
-        "trace",
-    ),
+    "batches": ("batch_sharpness",),
+    "bounds": ("Bound", "generalisation_bound"),
+    "curvature": ("eigenvalues", "matrix", "sharpness", "stability_threshold"),
+    "estimate": ("Estimate",),
     "jacobian": ("input_output_jacobian", "jacobian_norms"),
+    "lanczos": ("EigenResult",),
+    "load": ("DataFileError", "Dataset", "Population", "dataset_names", "load_dataset"),
+    "models": ("mlp",),
+    "objective": ("Objective",),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),
-    "training": ("Recorder", "Training"),
-    "bounds": ("generalisation_bound",),
+    "training": ("Training",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -7,6 +7,8 @@ ValueError: model: submodule '1' (Dropout) gives random outputs; call model.eval
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -14,9 +16,9 @@ from torch.func import functional_call
 ROWS = 16  # samples that the check runs on
 
 
-def training_modes(model: nn.Module) -> tuple[bool, ...]:
-    """The mode (training or not) of every submodule."""
-    return tuple(module.training for module in model.modules())
+def training_modes(modules: Sequence[nn.Module]) -> tuple[bool, ...]:
+    """The mode (training or not) of each module."""
+    return tuple([module.training for module in modules])
 
 
 def require_deterministic(model: nn.Module, X: Tensor) -> Tensor:

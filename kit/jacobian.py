@@ -78,7 +78,7 @@ def stack_jacobian_norms(stack: StackPoint, *, norm: str, output: str) -> Tensor
         J = stack.input_output_jacobian()
         if output == "softmax":
             J = _softmax_rows(J, stack.outputs)
-        return gram_norms(J @ J.mT if K <= d else J.mT @ J, norm)
+        return gram_norms(J @ J.mT if d >= K else J.mT @ J, norm)
     return gram_norms(stack.jacobian_gram(), norm)
 
 

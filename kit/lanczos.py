@@ -75,7 +75,7 @@ def ritz(
         matvecs += end - size
         block = (AV[size:end] @ V[:end].mT).double()
         if not torch.isfinite(block).all():
-            raise ValueError("objective: a product with the operator is not finite: the run diverged")
+            raise ValueError("objective: a product H v is not finite: the run has diverged")
         T[size:end, :end], T[:end, size:end] = block, block.mT
         size = end
         wanted = min(k, size)
@@ -119,21 +119,16 @@ def _orthonormal(start: Tensor, basis: Tensor, generator: torch.Generator | None
 
     A column that adds nothing to the basis is replaced by a random one.
     """
-    rows: list[Tensor] = []
-    for column in start.mT:
-        vector = column
-        for _ in range(3):
-            norm = vector.norm()
-            unit = vector / norm if norm > 0 else vector
-            for _ in range(2):
-                unit = unit - (basis @ unit) @ basis
-                for row in rows:
-                    unit = unit - (row @ unit) * row
-            norm = unit.norm()
-            if norm > torch.finfo(unit.dtype).eps ** 0.5:
-                rows.append(unit / norm)
-                break
-            vector = random_vectors(start, 1, generator)[:, 0]
-        if len(rows) + len(basis) == len(start):
+    start = start[:, : start.shape[0] - len(basis)]
+    for _ in range(4):
+        rows = (start / start.norm(dim=0).clamp(min=1e-300)).mT
+        for _ in range(2):
+            rows = rows - (rows @ basis.mT) @ basis
+            Q, R = torch.linalg.qr(rows.mT)
+            independent = R.diagonal().abs() > torch.finfo(rows.dtype).eps ** 0.5
+            rows = Q.mT
+        if independent.all():
             break
-    return torch.stack(rows)
+        fresh = random_vectors(start, start.shape[1], generator)
+        start = torch.where(independent, Q, fresh)
+    return rows

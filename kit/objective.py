@@ -17,7 +17,8 @@ closed form (`kit.stack`); any other module by autograd, twice backward through 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,8 @@ class Objective:
             raise ValueError("model: has no parameters; takes a module with at least one")
         reference = self._parameters[0]
         self.X = _features(X, reference)
-        self._modes = training_modes(model)
+        self._modules = list(model.modules())
+        self._modes = training_modes(self._modules)
         outputs = require_deterministic(model, self.X)
         self.K = outputs.shape[1]
         self.y = _targets(y, self.X, self.K, reference, loss)
@@ -92,12 +94,25 @@ class Objective:
         use = closed_form and self.named_loss is not None and self.X.ndim == 2
         self._architecture = architecture(model) if use else None
         self._point: Point | None = None
+        self._held: Point | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[Point]:
+        """Within it, the parameters are taken not to change: no comparison at every call."""
+        before, self._held = self._held, self.point()
+        try:
+            yield self._held
+        finally:
+            self._held = before
 
     def point(self) -> Point:
         """The objective evaluated and frozen at the present parameters; kept until they change."""
-        if training_modes(self.model) != self._modes:
+        if self._held is not None:
+            return self._held
+        modes = training_modes(self._modules)
+        if modes != self._modes:
             require_deterministic(self.model, self.X)
-            self._modes, self._point = training_modes(self.model), None
+            self._modes, self._point = modes, None
         if self._point is None or not self._point.is_at(self._parameters):
             kind = AutogradPoint if self._architecture is None else ClosedFormPoint
             self._point = None
@@ -160,7 +175,8 @@ class Objective:
     def _batch(self, X: Tensor, targets: Tensor) -> Objective:
         """The same model and loss on other samples, unchecked."""
         other = copy.copy(self)
-        other.X, other.y, other.n, other._point = X, targets, len(X), None
+        other.X, other.y, other.n = X, targets, len(X)
+        other._point = other._held = None
         if self.named_loss is not None:
             other.named_loss = NamedLoss(self.named_loss.name, targets)
         return other

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -96,11 +97,12 @@ def architecture(model: nn.Module) -> Architecture | None:
         return None
     modules = list(model)
     linears, activations = modules[::2], modules[1::2]
+    own = [p for linear in linears for p in linear.parameters(recurse=False)]
     kinds = {type(module) for module in activations} or {nn.Identity}
     plain = (
         all(type(linear) is nn.Linear for linear in linears)
         and len({linear.bias is None for linear in linears}) == 1
-        and len({id(p) for p in model.parameters()}) == sum(1 for m in linears for _ in m._parameters.values() if _ is not None)
+        and len({id(p) for p in own}) == len(own)  # no layer shares its weights
         and len(kinds) == 1
         and kinds <= CURVES.keys()
         and all(m.negative_slope == 0.01 for m in activations if type(m) is nn.LeakyReLU)
@@ -132,18 +134,29 @@ class StackPoint:
     def __init__(self, net: Architecture, loss: NamedLoss, theta: Tensor, X: Tensor) -> None:
         self.net, self.loss, self.theta = net, loss, theta
         self.W, self.b = net.split(theta)
-        s, slope, bend = net.curve
+        s = net.curve[0]
         h = X if X.ndim == 3 else X.unsqueeze(0).expand(len(theta), *X.shape)
-        self.h, self.slope, self.bend = [h], [], []
+        self.h, self._z = [h], []
         for weight, bias in zip(self.W[:-1], self.b[:-1], strict=True):
             z = _affine(h, weight, bias)
             h = s(z)
             self.h.append(h)
-            self.slope.append(slope(z, h))
-            self.bend.append(None if bend is None else bend(z, h))
+            self._z.append(z)
         self.outputs = _affine(h, self.W[-1], self.b[-1])
         self.n = h.shape[1]
         self._delta: list[Tensor] | None = None
+
+    @cached_property
+    def slope(self) -> list[Tensor]:
+        """s'(z_l), (S, n, width_l), for the hidden layers."""
+        return [self.net.curve[1](z, h) for z, h in zip(self._z, self.h[1:], strict=True)]
+
+    @cached_property
+    def bend(self) -> list[Tensor] | None:
+        """s''(z_l), (S, n, width_l); None where it is 0 almost everywhere."""
+        if self.net.curve[2] is None:
+            return None
+        return [self.net.curve[2](z, h) for z, h in zip(self._z, self.h[1:], strict=True)]
 
     def losses(self) -> Tensor:
         """Per-sample costs, (S, n)."""
@@ -196,7 +209,7 @@ class StackPoint:
             if delta is not None:
                 r = torch.baddbmm(r, wide(delta[layer]), V[layer])
             Rd = r * self.slope[layer - 1]
-            if delta is not None and self.bend[layer - 1] is not None:
+            if delta is not None and self.bend is not None:
                 Rd = Rd + self._back[layer - 1] * self.bend[layer - 1] * Rz[layer - 1]
             Rdelta.append(Rd)
         Rdelta.reverse()
@@ -233,6 +246,4 @@ class StackPoint:
         J = self.jacobian_after_first()
         S, n, K, width = J.shape
         WW = torch.bmm(self.W[0], self.W[0].mT)
-        return torch.matmul(
-            torch.bmm(J.reshape(S, n * K, width), WW).unflatten(1, (n, K)), J.mT
-        )
+        return torch.matmul(torch.bmm(J.reshape(S, n * K, width), WW).unflatten(1, (n, K)), J.mT)

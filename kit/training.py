@@ -150,7 +150,7 @@ class Training:
         self.sam_radius = check_number("sam_radius", sam_radius, low=0)
         self.mixup = check_number("mixup", mixup, low=0)
         if self.mixup and callable(loss):
-            raise ValueError("mixup: takes 0 with a loss of one's own, whose targets cannot be mixed")
+            raise ValueError("mixup: takes 0 with a loss of one's own: its targets cannot be mixed")
         self.model = copy.deepcopy(model)
         self.objective = Objective(
             self.model, dataset.X_train, dataset.y_train, loss=loss, label_smoothing=label_smoothing
@@ -344,16 +344,15 @@ class Training:
 
     def measure(self) -> None:
         """Measure everything at the present parameters, into the last row of the history."""
-        row = self.evaluate()
-        row["active_units"] = math.nan
-        active = self.active_units()
-        if active is not None:
-            row["active_units"] = float(sum(active))
-        for probe in self.probes.values():
-            if self._measurements % probe.stride == 0:
-                row |= probe.measure(self)
+        with self.objective.held():
+            row = self.evaluate() | self._settings_row()
+            active = self.active_units()
+            row["active_units"] = math.nan if active is None else float(sum(active))
+            for probe in self.probes.values():
+                if self._measurements % probe.stride == 0:
+                    row |= probe.measure(self)
         self._measurements += 1
-        self.history.fill_last(row | self._settings_row())
+        self.history.fill_last(row)
 
     def once(self, name: str, function: Callable[[Point], Any]) -> Any:
         """function(point), computed once for the present parameters."""
@@ -375,11 +374,15 @@ class Training:
             lambda point: evaluate_outputs(
                 point.outputs,
                 self.objective.y,
-                self.test_objective.outputs(),
+                self._test_outputs(),
                 self.test_objective.y,
                 self.loss,
             ),
         ).copy()
+
+    def _test_outputs(self) -> Tensor:
+        with torch.no_grad():
+            return self.model(self.test_objective.X)
 
     def active_units(self) -> list[int] | None:
         """Hidden units a layer that some training sample activates; None where not defined."""
@@ -540,4 +543,3 @@ class Training:
         vars(self._watch).update(state["watch"])
         self.diverged, self.interventions = state["diverged"], state["interventions"]
         self.history._columns = state["history"]
-

@@ -160,7 +160,8 @@ class BoundCalculator:
         phi = self._costs(model)
         Lhat, terms = self._lipschitz(float(J.max()), steepest, largest, population)
         terms |= {"r": radius, "p": self.failure}
-        law = f"samples drawn uniformly from a known cube; holds with probability {1 - self.failure:g}"
+        sure = f"{1 - self.failure:g}"
+        law = f"samples drawn uniformly from a known cube; holds with probability {sure}"
         value = float(phi.max()) + Lhat * radius
         return self._bound(value, phi, "bound", "G1", terms, (law, how))
 

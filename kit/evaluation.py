@@ -1,5 +1,6 @@
 """How well a network does on data it was trained on, and on data it was not.
 
+>>> import torch
 >>> scores = evaluate_outputs(torch.eye(3), torch.arange(3), torch.eye(3), torch.tensor([0, 2, 1]))
 >>> scores["train_accuracy"], round(scores["error_gap"], 3)
 (1.0, 0.667)

@@ -86,8 +86,8 @@ class History(Mapping):
         for name, value in row.items():
             self._columns[name][-1] = value
 
-    def truncated(self, rows: int) -> dict[str, list[float]]:
-        return {name: column[:rows] for name, column in self._columns.items()}
+    def copy(self) -> dict[str, list[float]]:
+        return {name: list(column) for name, column in self._columns.items()}
 
 
 class Training:
@@ -505,7 +505,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, and its history; a deep copy."""
-        return copy.deepcopy(
+        return {"history": self.history.copy()} | copy.deepcopy(
             {
                 "model": self.model.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
@@ -517,7 +517,6 @@ class Training:
                 "watch": vars(self._watch),
                 "diverged": self.diverged,
                 "interventions": self.interventions,
-                "history": self.history.truncated(self.history.rows),
             }
         )
 
@@ -531,7 +530,8 @@ class Training:
             raise ValueError(f"state: not the state of a Training ({error})") from error
         if saved != own or measures != set(self.measures) or columns != set(self.history):
             raise ValueError("state: is of a run with another model or other measures")
-        state = copy.deepcopy(dict(state))
+        history = {name: list(column) for name, column in state["history"].items()}
+        state = copy.deepcopy({name: value for name, value in state.items() if name != "history"})
         self.model.load_state_dict(state["model"])
         self._settings = state["settings"]
         self._optimizer = self._make_optimizer()
@@ -542,4 +542,4 @@ class Training:
             probe.load_state_dict(state["probes"][name])
         vars(self._watch).update(state["watch"])
         self.diverged, self.interventions = state["diverged"], state["interventions"]
-        self.history._columns = state["history"]
+        self.history._columns = history

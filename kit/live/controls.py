@@ -1,0 +1,351 @@
+"""The controls beside the picture: ipywidgets that put what they are set to into a mailbox.
+
+A callback may run on another thread (JupyterLab's subshells), so it does one thing only: it
+leaves the newest value. Everything else happens in the live loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+
+from kit.live.session import Session
+from kit.load import dataset_names
+from kit.models import ACTIVATIONS
+from kit.presets import PRESETS
+
+Put = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A control's label with its symbol, its full name for screen readers, and its tooltip."""
+
+    label: str
+    name: str
+    tip: str
+
+
+TEXTS: dict[str, Text] = {
+    "preset": Text("start from", "Start from a preset", "A run that is known to show something"),
+    "run": Text("Run", "Run or pause", "Train and measure, until you pause"),
+    "step": Text("Step", "One step", "Take a single training step"),
+    "reset": Text("Reset", "Reset", "Back to step 0, with the settings as they are now"),
+    "fork": Text(
+        "Fork", "Fork", "Keep the run so far as a faint line, and go on from here with new settings"
+    ),
+    "repair": Text("Repair", "Repair the run", "Go back to before the change that broke the run"),
+    "lr": Text("learning rate η", "learning rate eta", "Length of a step; the threshold is 2/η"),
+    "batch_size": Text(
+        "batch size b", "batch size b, in samples", "Samples a step; full: all, no noise"
+    ),
+    "momentum": Text("momentum β", "momentum beta", "Share of the last step that is kept"),
+    "rescale": Text(
+        "rescaling α",
+        "rescaling factor alpha",
+        "First layer times α, last layer times 1/α, now: the same function at other parameters",
+    ),
+    "dataset": Text("data", "data set", "What is learned; a new run begins"),
+    "hidden": Text("widths", "hidden widths", "Units of the hidden layers, as in 64, 64"),
+    "activation": Text("activation", "activation function", "s in h = s(Wx + b); a new run begins"),
+    "seed": Text("seed", "random seed", "Draws the starting weights; a new run begins"),
+    "loss": Text("loss", "loss function", "The cost of one sample; a new run begins"),
+    "optimizer": Text("optimiser", "optimiser", "How a step follows from the gradient"),
+    "weight_decay": Text("weight decay μ", "weight decay mu", "Adds μ/2 ‖θ‖² to what is descended"),
+    "sam_radius": Text("SAM radius ρ", "SAM radius rho", "Takes the gradient at θ + ρ g/|g|"),
+    "mixup": Text("mixup a", "mixup parameter a", "Trains on mixed pairs, weights from Beta(a, a)"),
+    "every": Text(
+        "measure every", "measure every so many steps", "Cadence of the measurements, in steps"
+    ),
+}
+BAR = ("lr",)
+MAIN = ("batch_size", "momentum", "rescale")
+NETWORK = ("dataset", "hidden", "activation", "loss", "optimizer", "seed")
+EXTRA = ("weight_decay", "sam_radius", "mixup", "every")
+OPTIMIZERS = {
+    "SGD": ("sgd", False),
+    "SGD, Nesterov": ("sgd", True),
+    "Adam": ("adam", False),
+}
+EVERY = (1, 3, 5, 9, 15, 25)
+
+
+FULL = 0  # the value that stands for the full batch
+
+
+def batch_options(n: int) -> list[tuple[str, int]]:
+    """Powers of two up to the full batch, whose value is 0.
+
+    >>> batch_options(5)
+    [('1', 1), ('2', 2), ('4', 4), ('full', 0)]
+    """
+    powers = [2**k for k in range(n.bit_length()) if 2**k < n]
+    return [*((str(b), b) for b in powers), ("full", FULL)]
+
+
+class Controls:
+    """The widgets, by name, in two boxes: a bar that a phone always shows, and a drawer."""
+
+    def __init__(self, session: Session, put: Put, names: Sequence[str] | None = None) -> None:
+        self._put = put
+        self._quiet = False
+        self.widgets: dict[str, widgets.Widget] = {}
+        own = session.config is None
+        wanted = [*BAR, *MAIN, "every"] if own else [*BAR, *MAIN, *NETWORK, *EXTRA]
+        if names is not None:
+            unknown = sorted(set(names) - set(wanted))
+            if unknown:
+                raise ValueError(
+                    f"controls: got {', '.join(map(repr, unknown))}; takes names from "
+                    f"{', '.join(wanted)}"
+                )
+            wanted = [name for name in wanted if name in names]
+        buttons = self._buttons()
+        made = {name: getattr(self, f"_{name}")(session) for name in wanted}
+        self.widgets |= made
+        for name, widget in made.items():
+            widget.add_class(f"kit-c-{name}")
+            widget.observe(self._observer(name), "value")
+        self.reason = widgets.HTML("").add_class("kit-reason")
+        bar = [buttons, *(made[name] for name in BAR if name in made)]
+        drawer = [made[name] for name in MAIN if name in made]
+        drawer.append(self.reason)
+        rest = [made[name] for name in (*NETWORK, *EXTRA) if name in made]
+        if not own and names is None:
+            preset = self._preset(session)
+            rest.insert(0, preset)
+        if rest:
+            drawer.append(widgets.HTML("Data, network, optimiser").add_class("kit-heading"))
+        self.box = widgets.VBox(
+            [
+                widgets.VBox(bar).add_class("kit-bar"),
+                widgets.VBox([*drawer, *rest]).add_class("kit-drawer"),
+            ]
+        ).add_class("kit-controls")
+        self.sync(session)
+
+    def names(self) -> dict[str, dict[str, str]]:
+        """Accessible name and tooltip of each control, for the page."""
+        return {name: {"label": TEXTS[name].name, "tip": TEXTS[name].tip} for name in self.widgets}
+
+    def sync(self, session: Session) -> None:
+        """Set the controls to what the session has, without an echo."""
+        training, config = session.training, session.config
+        values: dict[str, Any] = {
+            "lr": training.lr,
+            "momentum": training.momentum,
+            "rescale": session.alpha,
+        }
+        if config is not None:
+            values |= {name: getattr(config, name) for name in ("dataset", "activation", "seed")}
+            values |= {name: getattr(config, name) for name in ("loss", "sam_radius", "mixup")}
+            values["weight_decay"] = config.weight_decay
+            values["hidden"] = ", ".join(map(str, config.hidden))
+            values["optimizer"] = next(
+                title
+                for title, kind in OPTIMIZERS.items()
+                if kind == (config.optimizer, config.nesterov)
+            )
+        self._quiet = True
+        try:
+            for name, value in values.items():
+                widget = self.widgets.get(name)
+                if widget is not None and widget.value != value:
+                    widget.value = value
+            self._sync_choice(
+                "batch_size", batch_options(training.objective.n), training.batch_size or FULL
+            )
+            every = sorted({*EVERY, training.every})
+            self._sync_choice("every", [(_steps(k), k) for k in every], training.every)
+        finally:
+            self._quiet = False
+        fault = session.rescaling_fault
+        reasons = []
+        if "rescale" in self.widgets:
+            self.widgets["rescale"].disabled = fault is not None
+            if fault is not None:
+                reasons.append(f"Rescaling is off: {fault}.")
+        if "momentum" in self.widgets:
+            self.widgets["momentum"].disabled = training.optimizer == "adam"
+            if training.optimizer == "adam":
+                reasons.append("Adam has its own momentum.")
+        text = " ".join(reasons)
+        if self.reason.value != text:
+            self.reason.value = text
+        self.sync_buttons(session)
+
+    def sync_buttons(self, session: Session) -> None:
+        """Run or Pause, and Repair where something broke."""
+        run, broken = self.widgets["run"], session.training.diverged is not None
+        run.description = "Pause" if session.running else "Run"
+        run.disabled = broken
+        (run.add_class if session.running else run.remove_class)("kit-on")
+        repair = self.widgets["repair"]
+        repair.layout.display = None if broken else "none"
+        if broken:
+            repair.description = session.repair_label
+
+    def _sync_choice(self, name: str, options: list[tuple[str, Any]], value: Any) -> None:
+        widget = self.widgets.get(name)
+        if widget is None:
+            return
+        known = dict(options)
+        if value not in known.values():
+            options = [
+                *sorted([*options[:-1], (str(value), value)], key=lambda o: o[1]),
+                options[-1],
+            ]
+        if list(widget.options) != options:
+            widget.options = options
+        if widget.value != value:
+            widget.value = value
+
+    def _observer(self, name: str):
+        def observe(change):
+            if not self._quiet:
+                self._put(name, change["new"])
+
+        return observe
+
+    def _buttons(self) -> widgets.Widget:
+        for name in ("run", "step", "reset", "fork", "repair"):
+            text = TEXTS[name]
+            button = widgets.Button(description=text.label, tooltip=text.tip)
+            button.add_class(f"kit-c-{name}")
+            button.on_click(self._clicker("toggle" if name == "run" else name))
+            self.widgets[name] = button
+        return widgets.Box(
+            [self.widgets[name] for name in ("run", "repair", "step", "reset", "fork")]
+        ).add_class("kit-buttons")
+
+    def _clicker(self, name: str):
+        return lambda _button: self._put(name, None)
+
+    def _lr(self, session):
+        return widgets.FloatLogSlider(
+            value=session.training.lr,
+            base=10,
+            min=-3,
+            max=1,
+            step=0.02,
+            description=TEXTS["lr"].label,
+            readout_format=".3g",
+        )
+
+    def _batch_size(self, session):
+        return widgets.SelectionSlider(
+            options=batch_options(session.training.objective.n),
+            value=session.training.batch_size or FULL,
+            description=TEXTS["batch_size"].label,
+        )
+
+    def _momentum(self, session):
+        return widgets.FloatSlider(
+            value=session.training.momentum,
+            min=0,
+            max=0.99,
+            step=0.01,
+            description=TEXTS["momentum"].label,
+        )
+
+    def _rescale(self, session):
+        return widgets.FloatLogSlider(
+            value=1,
+            base=10,
+            min=-2,
+            max=2,
+            step=0.1,
+            description=TEXTS["rescale"].label,
+            readout_format=".3g",
+        )
+
+    def _every(self, session):
+        return widgets.SelectionSlider(
+            options=[(_steps(k), k) for k in EVERY],
+            value=1,
+            description=TEXTS["every"].label,
+        )
+
+    def _preset(self, session):
+        start = next((k for k, p in PRESETS.items() if p.config == session.config), None)
+        widget = widgets.Dropdown(
+            options=[(p.title, k) for k, p in PRESETS.items()],
+            value=start,
+            description=TEXTS["preset"].label,
+        ).add_class("kit-c-preset")
+        widget.observe(self._observer("preset"), "value")
+        self.widgets["preset"] = widget
+        return widget
+
+    def _dataset(self, session):
+        return self._choice("dataset", dataset_names(), session)
+
+    def _activation(self, session):
+        return self._choice("activation", ACTIVATIONS, session)
+
+    def _loss(self, session):
+        return self._choice("loss", ("mse", "cross_entropy"), session)
+
+    def _choice(self, name, options, session):
+        return widgets.Dropdown(
+            options=list(options),
+            value=getattr(session.config, name),
+            description=TEXTS[name].label,
+        )
+
+    def _optimizer(self, session):
+        return widgets.Dropdown(options=list(OPTIMIZERS), description=TEXTS["optimizer"].label)
+
+    def _hidden(self, session):
+        return widgets.Text(
+            value=", ".join(map(str, session.config.hidden)),
+            continuous_update=False,
+            description=TEXTS["hidden"].label,
+        )
+
+    def _seed(self, session):
+        return widgets.BoundedIntText(
+            value=session.config.seed, min=0, max=9999, description=TEXTS["seed"].label
+        )
+
+    def _weight_decay(self, session):
+        return self._number("weight_decay", 0.1, 0.001, ".3f")
+
+    def _sam_radius(self, session):
+        return self._number("sam_radius", 0.5, 0.01, ".2f")
+
+    def _mixup(self, session):
+        return self._number("mixup", 2.0, 0.1, ".1f")
+
+    def _number(self, name, high, step, form):
+        return widgets.FloatSlider(
+            value=0,
+            min=0,
+            max=high,
+            step=step,
+            readout_format=form,
+            description=TEXTS[name].label,
+        )
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Hidden widths from text: "64, 64" -> (64, 64); none for a linear model.
+
+    >>> parse_widths("64, 32"), parse_widths("")
+    ((64, 32), ())
+    """
+    parts = [part for part in text.replace(",", " ").split() if part]
+    try:
+        hidden = tuple(int(part) for part in parts)
+    except ValueError:
+        hidden = (0,)
+    if any(width < 1 or width > 512 for width in hidden) or len(hidden) > 6:
+        raise ValueError(f"widths: got {text!r}; takes up to 6 numbers from 1 to 512, as in 64, 64")
+    return hidden
+
+
+def _steps(k: int) -> str:
+    return "step" if k == 1 else f"{k} steps"

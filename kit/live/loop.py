@@ -1,0 +1,173 @@
+"""The live loop: one asyncio task on the kernel's own loop that trains, measures and shows.
+
+    Mailbox   what the controls were set to; callbacks may come from another thread
+    Pacer     when the next frame may go: after the page has acknowledged the last one
+    LiveLoop  takes the mail, trains for a slice of time, draws when a frame is due, sleeps
+
+Paused, there is no task at all: new mail starts one.
+
+>>> mailbox = Mailbox()
+>>> for value in (0.1, 0.2, 0.3):
+...     mailbox.put("lr", value)
+>>> mailbox.put("step")
+>>> mailbox.take()
+[('lr', 0.3), ('step', None)]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+SLICE = 0.02  # seconds of training between two looks at the mail
+FRAME = 1 / 20  # seconds between frames, at best
+SLOWEST = 1.0  # seconds between frames on a slow link
+LATE = 0.25  # an acknowledgement later than this halves the rate
+GONE = 10.0  # after so long without one, nobody is watching
+
+
+class Mailbox:
+    """Newest value of each setting, and every command, in the order of arrival; thread-safe."""
+
+    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+        self._lock = threading.Lock()
+        self._mail: list[tuple[str, Any]] = []
+        self._wake = wake
+
+    def put(self, name: str, value: Any = None) -> None:
+        """Leave a setting (a value) or a command (None); a newer value replaces an older one.
+
+        A value is only replaced where no command came in between: Step after one value and before
+        the next belongs to the first.
+        """
+        with self._lock:
+            if value is not None and self._mail and self._mail[-1][0] == name:
+                self._mail[-1] = (name, value)
+            else:
+                self._mail.append((name, value))
+        self._wake()
+
+    def take(self) -> list[tuple[str, Any]]:
+        with self._lock:
+            mail, self._mail = self._mail, []
+        return mail
+
+
+class Pacer:
+    """Frames go one at a time, each after the page has shown the last.
+
+    >>> now = [0.0]
+    >>> pacer = Pacer(clock=lambda: now[0])
+    >>> pacer.due(), pacer.send(), pacer.due()
+    (True, 1, False)
+    >>> now[0] = 1.0; pacer.acknowledge(1)  # late: half the rate
+    >>> pacer.interval
+    0.1
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.interval = FRAME
+        self._sent = 0
+        self._waiting = False
+        self._last = -1e9
+        self._heard = clock()
+
+    def begin(self) -> None:
+        """A run begins: silence before it does not count, and a lost frame is forgotten."""
+        self._waiting, self._heard = False, self._clock()
+
+    def due(self) -> bool:
+        return not self._waiting and self._clock() - self._last >= self.interval
+
+    def send(self) -> int:
+        """The number of the frame that goes now."""
+        self._sent, self._last, self._waiting = self._sent + 1, self._clock(), True
+        return self._sent
+
+    def acknowledge(self, frame: int) -> None:
+        """The page has shown this frame."""
+        self._heard = self._clock()
+        if frame != self._sent or not self._waiting:
+            return
+        self._waiting = False
+        late = self._heard - self._last > LATE
+        self.interval = min(2 * self.interval, SLOWEST) if late else max(self.interval / 2, FRAME)
+
+    def gone(self) -> bool:
+        """Whether the page has been silent for so long that nobody can be watching."""
+        return self._waiting and self._clock() - max(self._heard, self._last) > GONE
+
+
+class Show(Protocol):
+    """What a live loop drives."""
+
+    def handle(self, name: str, value: Any) -> None: ...
+    def running(self) -> bool: ...
+    def work(self, seconds: float) -> None: ...
+    def frame(self, number: int) -> None: ...
+    def still(self) -> None: ...
+    def lost(self) -> None: ...
+
+
+class LiveLoop:
+    """Drives a show on the asyncio loop it was made on; of all loops, one at most is running."""
+
+    _active: weakref.ref[LiveLoop] | None = None
+
+    def __init__(self, show: Show, pacer: Pacer | None = None) -> None:
+        self.show, self.pacer = show, pacer or Pacer()
+        self.mailbox = Mailbox(self._wake)
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self._task: asyncio.Task | None = None
+
+    def _wake(self) -> None:
+        """From any thread: see that a task is there to take the mail."""
+        if self._loop is None:
+            self._take_mail()
+            self.show.still()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ensure_task)
+
+    def _ensure_task(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._main())
+
+    def _take_mail(self) -> None:
+        was_running = self.show.running()
+        for name, value in self.mailbox.take():
+            if name == "ack":
+                self.pacer.acknowledge(value)
+            else:
+                self.show.handle(name, value)
+        if self.show.running() and not was_running:
+            self._take_over()
+            self.pacer.begin()
+
+    def _take_over(self) -> None:
+        """Of several explorers only the one that was started last computes."""
+        other = LiveLoop._active() if LiveLoop._active is not None else None
+        if other is not None and other is not self:
+            other.mailbox.put("pause", "Paused: another run on this page was started.")
+        LiveLoop._active = weakref.ref(self)
+
+    async def _main(self) -> None:
+        self._take_mail()
+        while self.show.running():
+            self.show.work(SLICE)
+            if self.pacer.gone():
+                self.show.lost()
+            elif self.pacer.due():
+                self.show.frame(self.pacer.send())
+            await asyncio.sleep(0.001)
+            self._take_mail()
+        self.show.still()
+        # No await since the last look at the mail: what comes from now on finds no task.
+        self._task = None

@@ -1,0 +1,443 @@
+"""Panels: small figures that redraw fast enough to be watched.
+
+A panel is one matplotlib Agg figure with one or two strips (axes that share the steps). Axes,
+ticks and labels are drawn once and kept as a background; each frame restores it and draws the
+lines alone. The axes are drawn again only when their limits change. A moving frame is encoded as
+JPEG, a still one as PNG, a download as SVG.
+
+>>> panel = Panel("loss", (Strip("loss", (Line("loss", "train", LOSS),)),))
+>>> panel.encode({"step": [0.0, 1.0], "loss": [2.0, 1.0]}, still=True)[:4]
+b'\\x89PNG'
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from PIL import Image
+
+from kit.training import Intervention
+
+# Okabe and Ito's colours, one a quantity, on every page.
+LOSS, TEST_LOSS = "#555555", "#9a9a9a"
+SHARPNESS, THRESHOLD, BATCH = "#D55E00", "#000000", "#E69F00"
+INVARIANT = "#0072B2"
+JACOBIAN, JACOBIAN_MEAN = "#009E73", "#66c5ab"
+GAP, BOUND = "#56B4E9", "#CC79A7"
+
+WIDTH, HEIGHT, DPI = 720, 450, 160
+POINTS = 700  # of a line at most, in pairs of least and greatest
+FIRST_STEPS = 300  # room on the step axis at the start
+
+Columns = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A column of the history and how it is drawn; `error` names a column for a band of +-2."""
+
+    column: str
+    label: str
+    colour: str
+    dash: str = "-"
+    width: float = 1.6
+    error: str | None = None
+    weak: bool = False  # does not stretch the axis
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Axes of a panel: what is drawn on one scale. scale: "linear", "log" or "auto"."""
+
+    title: str
+    lines: tuple[Line, ...]
+    scale: str = "auto"
+    share: float = 1.0
+
+
+PANELS: dict[str, tuple[Strip, ...]] = {
+    "loss": (
+        Strip(
+            "loss (training objective, test cost)",
+            (
+                Line("test_loss", "test", TEST_LOSS, width=1.4),
+                Line("loss", "train", LOSS),
+            ),
+            "log",
+        ),
+    ),
+    "sharpness": (
+        Strip(
+            "sharpness λ (largest Hessian eigenvalue)",
+            (
+                Line("threshold", "threshold", THRESHOLD, "--", 1.2, weak=True),
+                Line("batch_sharpness", "batch", BATCH, error="batch_sharpness_se"),
+                Line("preconditioned_sharpness", "λ(P⁻¹H)", BATCH),
+                Line("sharpness", "λ", SHARPNESS),
+            ),
+            share=2.0,
+        ),
+        Strip(
+            "invariant sharpness λ(S)",
+            (Line("invariant_sharpness", "λ(S)", INVARIANT),),
+        ),
+    ),
+    "jacobian": (
+        Strip(
+            "input-output Jacobian ‖J‖₂ (output per input)",
+            (
+                Line("jacobian_mean", "mean", JACOBIAN_MEAN, width=1.4),
+                Line("jacobian_max", "max", JACOBIAN),
+            ),
+        ),
+    ),
+    "gap": (
+        Strip(
+            "gaps: test minus train",
+            (
+                Line("error_gap", "0-1 error", GAP, "--", error="error_gap_se"),
+                Line("loss_gap", "loss", GAP, error="loss_gap_se"),
+            ),
+            "linear",
+            2.0,
+        ),
+        Strip("bound on the loss gap", (Line("bound", "bound", BOUND),), "log"),
+    ),
+}
+
+
+class Panel:
+    """One picture. `encode` turns columns of a history into image bytes."""
+
+    def __init__(self, key: str, strips: Sequence[Strip] | None = None) -> None:
+        self.key = key
+        self.strips = tuple(PANELS[key] if strips is None else strips)
+        self.figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
+        self.canvas = FigureCanvasAgg(self.figure)
+        heights = [strip.share for strip in self.strips]
+        axes = self.figure.subplots(
+            len(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+        )[:, 0]
+        self.figure.subplots_adjust(
+            left=0.125, right=0.8, top=0.915, bottom=0.135, hspace=0.34 if len(heights) > 1 else 0
+        )
+        first, last = self.strips[0], self.strips[-1]
+        self._axes = [
+            _Axes(ax, strip, first=strip is first, last=strip is last)
+            for ax, strip in zip(axes, self.strips, strict=True)
+        ]
+        self._steps = float(FIRST_STEPS)
+        self._background = None
+
+    def encode(
+        self,
+        history: Columns,
+        *,
+        ghosts: Sequence[Columns] = (),
+        marks: Sequence[Intervention] = (),
+        labels: Mapping[str, str] | None = None,
+        still: bool = False,
+        kind: str | None = None,
+    ) -> bytes:
+        """Image bytes: JPEG of a moving frame, PNG of a still one, or "svg", "png" by `kind`.
+
+        `ghosts` are earlier runs, drawn faint; `marks` the reader's interventions; `labels`
+        replaces the label of a column's line ("" hides the line).
+        """
+        labels = labels or {}
+        self._set_limits(history, ghosts, labels)
+        if self._background is None:
+            self.canvas.draw()
+            self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+        else:
+            self.canvas.restore_region(self._background)
+        for axes in self._axes:
+            axes.draw(history, ghosts, marks, labels, self.canvas.get_renderer())
+        if kind == "svg":
+            return self._svg()
+        image = Image.frombuffer("RGBA", (WIDTH, HEIGHT), self.canvas.buffer_rgba())
+        image = image.convert("RGB")
+        buffer = io.BytesIO()
+        if still or kind == "png":
+            image.save(buffer, "PNG", compress_level=1)
+        else:
+            image.save(buffer, "JPEG", quality=85)
+        return buffer.getvalue()
+
+    def clear(self) -> None:
+        """Forget the limits, as for a new run."""
+        self._steps, self._background = float(FIRST_STEPS), None
+        for axes in self._axes:
+            axes.limits = None
+
+    def _set_limits(self, history: Columns, ghosts: Sequence[Columns], labels) -> None:
+        last = max(columns["step"][-1] for columns in (history, *ghosts))
+        changed = False
+        while last > self._steps:
+            self._steps *= 4 / 3 if math.log2(self._steps / FIRST_STEPS) % 1 else 1.5
+            changed = True
+        for axes in self._axes:
+            changed = axes.set_limits(history, ghosts, labels, self._steps) or changed
+        if changed:
+            self._background = None
+
+    def _svg(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="svg")
+        return buffer.getvalue()
+
+
+class _Axes:
+    """The axes of one strip, with the artists that move."""
+
+    def __init__(self, ax, strip: Strip, *, first: bool, last: bool) -> None:
+        self.ax, self.strip, self.first, self.last = ax, strip, first, last
+        self.limits: tuple[float, float, str] | None = None
+        ax.set_title(strip.title, fontsize=9.5, loc="left", pad=4, color="#222222")
+        ax.tick_params(labelsize=8.5, length=3, colors="#444444", labelbottom=last)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color("#888888")
+        ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        ax.set_axisbelow(True)
+        if last:
+            ax.set_xlabel("step t", fontsize=9, labelpad=1, color="#444444")
+        self._ghosts = [ax.plot([], [], color="#bbbbbb", lw=1, animated=True)[0] for _ in range(12)]
+        self._marks = ax.vlines(
+            [],
+            0,
+            1,
+            transform=ax.get_xaxis_transform(),
+            animated=True,
+            color="#777777",
+            linewidth=0.8,
+        )
+        self._mark_texts = [
+            ax.text(
+                0,
+                0.99,
+                "",
+                transform=ax.get_xaxis_transform(),
+                fontsize=8,
+                color="#444444",
+                va="top",
+                ha="left",
+                animated=True,
+                rotation=90,
+            )
+            for _ in range(4)
+        ]
+        self._lines = {
+            line.column: ax.plot(
+                [],
+                [],
+                line.dash,
+                color=line.colour,
+                lw=line.width,
+                animated=True,
+                solid_joinstyle="round",
+                drawstyle="steps-post" if line.weak else "default",
+            )[0]
+            for line in strip.lines
+        }
+        self._bands = {
+            line.column: ax.add_collection(
+                PolyCollection([], facecolor=line.colour, alpha=0.22, lw=0, animated=True)
+            )
+            for line in strip.lines
+            if line.error
+        }
+        self._texts = {
+            line.column: ax.text(
+                1.015,
+                0,
+                line.label,
+                transform=ax.transAxes,
+                fontsize=9,
+                color=_text_colour(line.colour),
+                va="center",
+                animated=True,
+            )
+            for line in strip.lines
+        }
+
+    def set_limits(self, history: Columns, ghosts, labels, steps: float) -> bool:
+        """Fit the limits to the data where it has left them, or shrunk; whether they changed."""
+        changed = False
+        if self.ax.get_xlim() != (0.0, steps):
+            self.ax.set_xlim(0.0, steps)
+            changed = True
+        low, high = self._extent(history, ghosts, labels)
+        if low is None:
+            return changed
+        log = self.strip.scale == "log" or (
+            self.strip.scale == "auto" and low > 0 and high > 30 * low
+        )
+        log = log and low > 0
+        old = self.limits
+        if old is not None and old[2] == ("log" if log else "linear"):
+            bottom, top = old[:2]
+            if log:
+                fits = bottom <= low and high <= top
+                roomy = math.log(top / bottom) > 3 * math.log(high / low * 1.6)
+            else:
+                fits = bottom <= low and high <= top
+                roomy = (top - bottom) > 3 * max(high - low, 0.05 * abs(high), 1e-9)
+            if fits and not roomy:
+                return changed
+        if log:
+            bottom, top = low / 1.5, high * 1.5
+        else:
+            room = 0.14 * (high - low) or 0.1 * abs(high) or 1.0
+            bottom, top = low - room, high + 1.6 * room
+            if low >= 0:
+                bottom = max(bottom, 0.0)
+        self.limits = (bottom, top, "log" if log else "linear")
+        self.ax.set_yscale(self.limits[2])
+        self.ax.set_ylim(bottom, top)
+        axis = self.ax.yaxis
+        if log:
+            decades = math.log10(top / bottom)
+            subs = (1, 2, 5) if decades < 2.5 else (1,)
+            axis.set_major_locator(LogLocator(subs=subs, numticks=6))
+            axis.set_major_formatter(
+                ScalarFormatter() if decades < 5 else axis.get_major_formatter()
+            )
+            axis.set_minor_formatter(NullFormatter())
+        else:
+            axis.set_major_locator(MaxNLocator(5 if self.strip.share > 1 or self.last else 3))
+            axis.set_major_formatter(ScalarFormatter(useOffset=False))
+        return True
+
+    def _extent(self, history: Columns, ghosts, labels) -> tuple[float | None, float | None]:
+        lows, highs, weak = [], [], []
+        for columns in (history, *ghosts):
+            for line in self.strip.lines:
+                if labels.get(line.column) == "" or line.column not in columns:
+                    continue
+                values = _finite(columns[line.column])
+                if len(values) == 0:
+                    continue
+                if line.weak:
+                    weak.append(float(values[-1]))
+                    continue
+                lows.append(float(values.min()))
+                highs.append(float(values.max()))
+        if not lows:
+            return (min(weak), max(weak)) if weak else (None, None)
+        low, high = min(lows), max(highs)
+        for value in weak:  # a threshold comes into view when the data are within reach of it
+            if 0.2 * low <= value <= 4 * high:
+                low, high = min(low, value), max(high, value)
+        return low, high
+
+    def draw(self, history: Columns, ghosts, marks, labels, renderer) -> None:
+        ax = self.ax
+        if marks:
+            self._marks.set_segments([[(m.step, 0), (m.step, 1)] for m in marks])
+            ax.draw_artist(self._marks)
+            if self.first:
+                for text, mark in zip(self._mark_texts, marks[::-1], strict=False):
+                    text.set_text(_mark_text(mark))
+                    text.set_x(mark.step)
+                    ax.draw_artist(text)
+        spare = iter(self._ghosts)
+        for columns in ghosts:
+            for line in self.strip.lines:
+                artist = None if line.weak or line.column not in columns else next(spare, None)
+                if artist is not None:
+                    artist.set_data(*_points(columns["step"], columns[line.column]))
+                    ax.draw_artist(artist)
+        ends: list[tuple[float, Line]] = []
+        for line in self.strip.lines:
+            if labels.get(line.column) == "" or line.column not in history:
+                continue
+            x, y = _points(history["step"], history[line.column])
+            if len(x) == 0:
+                continue
+            if line.error and line.column in self._bands:
+                self._band(line, history)
+            artist = self._lines[line.column]
+            artist.set_data(x, y)
+            ax.draw_artist(artist)
+            ends.append((float(y[-1]), line))
+        self._draw_labels(ends, labels)
+
+    def _band(self, line: Line, history: Columns) -> None:
+        x, y = _points(history["step"], history[line.column], bins=60)
+        _, error = _points(history["step"], history[line.error], bins=60)
+        if len(x) == len(error):
+            outline = np.concatenate([y - 2 * error, (y + 2 * error)[::-1]])
+            band = self._bands[line.column]
+            band.set_verts([np.column_stack([np.concatenate([x, x[::-1]]), outline])])
+            self.ax.draw_artist(band)
+
+    def _draw_labels(self, ends: list[tuple[float, Line]], labels) -> None:
+        """Labels at the ends of the lines, moved apart where they would overlap."""
+        to_axes = self.ax.transAxes.inverted()
+        height = self.ax.get_window_extent().height
+        gap = 0.115 * HEIGHT * 0.75 / height
+        placed = []
+        for value, line in ends:
+            pixel = self.ax.transData.transform((0, value))
+            y = float(to_axes.transform(pixel)[1])
+            placed.append([min(max(y, 0.02), 0.98) if math.isfinite(y) else 0.98, line])
+        placed.sort(key=lambda item: item[0])
+        for before, item in pairwise(placed):
+            item[0] = max(item[0], before[0] + gap)
+        if placed and placed[-1][0] > 1.0:
+            over = placed[-1][0] - 1.0
+            for item in placed:
+                item[0] -= over
+        for y, line in placed:
+            text = self._texts[line.column]
+            text.set_text(labels.get(line.column, line.label))
+            text.set_y(y)
+            self.ax.draw_artist(text)
+
+
+def _text_colour(colour: str) -> tuple[float, ...]:
+    """A darker shade for small text, with a contrast of at least 4.5 on white."""
+    rgb = np.array(to_rgb(colour))
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    while (
+        1.05 / (weights @ np.where(rgb <= 0.04, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) + 0.05)
+        < 4.5
+    ):
+        rgb = 0.95 * rgb
+    return tuple(rgb)
+
+
+def _mark_text(mark: Intervention) -> str:
+    symbols = {"lr": "η", "batch_size": "b", "momentum": "β", "weight_decay": "μ", "every": "every"}
+    if mark.name.startswith("rescale"):
+        return f"α ×{mark.new[0]:.3g}"
+    new = "full" if mark.new is None else f"{mark.new:.3g}"
+    return f"{symbols.get(mark.name, mark.name)} {new}"
+
+
+def _finite(values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    return array[np.isfinite(array)]
+
+
+def _points(steps: Sequence[float], values: Sequence[float], bins: int = POINTS // 2):
+    """Measured points of a column; where there are many, least and greatest of each bin."""
+    x, y = np.asarray(steps, dtype=float), np.asarray(values, dtype=float)
+    known = np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) <= 2 * bins:
+        return x, y
+    edges = np.linspace(0, len(x), bins + 1).astype(int)
+    low, high = np.minimum.reduceat(y, edges[:-1]), np.maximum.reduceat(y, edges[:-1])
+    first = x[edges[:-1]]
+    return np.repeat(first, 2), np.column_stack([low, high]).ravel()

@@ -1,0 +1,334 @@
+"""What a reader can do to a run, without a page: a state machine that a page shows.
+
+>>> from kit.presets import PRESETS
+>>> session = Session(PRESETS["chebyshev"].config)
+>>> session.do("step")
+>>> session.do("lr", 0.2)
+>>> session.training.steps, session.training.interventions[0].new
+(1, 0.2)
+
+Nothing here imports a widget. The live loop calls `do` with what the controls were set to, and
+`work` while the run goes on; a page reads `training`, `ghosts`, `status` and `words`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from kit.divergence import Divergence
+from kit.presets import RunConfig
+from kit.rescaling import symmetric_layers, symmetry_fault
+from kit.training import Training
+
+MEASURES = (
+    "sharpness",
+    "invariant_sharpness",
+    "jacobian_max",
+    "jacobian_mean",
+    "batch_sharpness",
+    "bound",
+)
+GHOSTS = 3  # earlier runs that stay in the picture
+STEP_SECONDS = 1 / 60  # with measuring, a step should not take longer
+LIVE_SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
+COMMANDS = ("run", "pause", "step", "reset", "fork", "repair")
+
+
+class Session:
+    """One run and what its reader did to it.
+
+    >>> from kit.presets import PRESETS
+    >>> session = Session(PRESETS["chebyshev"].config.__class__("digits", n_train=100))
+    >>> session.do("rescale", 10.0)
+    >>> session.rescaled["sharpness factor"] > 10, session.rescaled["output change"] < 1e-5
+    (True, True)
+
+    Made from a `RunConfig`, every part of which the reader can change, or from a `Training` of
+    one's own, whose data and network stay. `auto_cadence`: measure less often where measuring
+    would slow the steps below 60 a second; the choice is recorded as an intervention.
+    """
+
+    def __init__(self, source: RunConfig | Training, *, auto_cadence: bool = True) -> None:
+        self.config = source if isinstance(source, RunConfig) else None
+        self._own = None if self.config is not None else source
+        self._own_start = None if self._own is None else self._own.state_dict()
+        if not isinstance(source, (RunConfig, Training)):
+            raise TypeError(f"training: got {type(source).__name__}; takes a kit.Training")
+        self.auto_cadence = auto_cadence
+        self.running = False
+        self.version = 0  # grows with every change that a picture must show
+        self._begin()
+
+    def _begin(self) -> None:
+        """A fresh run at step 0 with the present settings."""
+        if self.config is not None:
+            measures = MEASURES
+            if self.config.optimizer == "adam":
+                measures += ("preconditioned_sharpness",)
+            self.training = self.config.build(measures=measures)
+        else:
+            self.training = self._own
+        self.ghosts: list[dict[str, list[float]]] = []
+        self.alpha = 1.0
+        self.rescaled: dict[str, float] | None = None
+        self.status = "Ready. Press Run."
+        self._safe: tuple[dict, float, str] | None = None
+        self._cost_step = self._cost_measure = 0.0
+        self.epoch = getattr(self, "epoch", 0) + 1  # a new run: pictures start afresh
+
+    # What the reader does.
+
+    def do(self, name: str, value: Any = None) -> None:
+        """Carry out one command or setting; a bad value becomes the status, nothing is lost."""
+        self.version += 1
+        try:
+            if name in COMMANDS:
+                getattr(self, f"_{name}")(value)
+            elif name in LIVE_SETTINGS:
+                self._set(name, value)
+            elif name == "rescale":
+                self._rescale(value)
+            elif self.config is not None and name == "config":
+                self._replace(value)
+            elif self.config is not None and hasattr(self.config, name):
+                if getattr(self.config, name) != value:
+                    self._replace(self._fitted(name, value))
+            else:
+                raise ValueError(f"{name}: is not something that this run can change")
+        except (ValueError, TypeError) as error:
+            self.status = f"Not done: {error}"
+
+    def _fitted(self, name: str, value: Any) -> RunConfig:
+        """The configuration with one part changed, and what does not go with it put right."""
+        config = replace(self.config, **{name: value})
+        if name == "dataset":
+            config = replace(config, options={}, n_train=1000 if value in BIG else None)
+            config = replace(config, loss="mse", batch_size=None)
+        if config.optimizer == "adam":
+            config = replace(config, momentum=0.0, nesterov=False)
+        if config.momentum == 0:
+            config = replace(config, nesterov=False)
+        if config.loss != "cross_entropy":
+            config = replace(config, label_smoothing=0.0)
+        return config
+
+    def _replace(self, config: RunConfig) -> None:
+        """Another configuration and its fresh run; the old ones stay if it cannot be built."""
+        before, self.config = self.config, config
+        try:
+            self._begin()
+        except (ValueError, TypeError):
+            self.config = before
+            raise
+        self.running = False
+        self.status = "A new run. Press Run."
+
+    def _run(self, _: Any) -> None:
+        if self.training.diverged is None:
+            self.running = True
+            self.status = "Running."
+
+    def _pause(self, reason: Any) -> None:
+        if self.running:
+            self.running = False
+            self.training_up_to_date()
+            self.status = reason if isinstance(reason, str) else "Paused."
+
+    def _step(self, _: Any) -> None:
+        self.running = False
+        if self.training.diverged is None:
+            self.training.step()
+            self.training_up_to_date()
+            self.status = f"One step, to step {self.training.steps}."
+        self._notice_divergence()
+
+    def _reset(self, _: Any) -> None:
+        self.running = False
+        if self.config is None:
+            settings = {name: getattr(self.training, name) for name in LIVE_SETTINGS}
+            self._own.load_state_dict(self._own_start)
+            self._begin()
+            for name, value in settings.items():
+                setattr(self.training, name, value)
+        else:
+            self._begin()
+        self.status = "Back at step 0, with the present settings."
+
+    def _fork(self, _: Any) -> None:
+        """Keep the run so far as a faint line, and go on from here."""
+        self.ghosts = [*self.ghosts, self.training.history.copy()][-GHOSTS:]
+        self.training = self.training.fork()
+        self.alpha = 1.0
+        self._safe = None
+        self.status = (
+            f"Forked at step {self.training.steps}: the run so far stays as a faint line. "
+            "Change something and go on."
+        )
+
+    def _set(self, name: str, value: Any) -> None:
+        if name == "batch_size" and value == 0:  # a slider's word for the full batch
+            value = None
+        if value == getattr(self.training, name):
+            return
+        self._remember(f"{name} was changed")
+        setattr(self.training, name, value)
+        if self.config is not None:
+            self.config = replace(self.config, **{name: getattr(self.training, name)})
+
+    def _remember(self, change: str) -> None:
+        """Keep the state before a change, for Repair: of changes at one step, before the first."""
+        if self.training.diverged is not None:
+            return
+        if self._safe is None or self._safe[0]["step"] != self.training.steps:
+            state = self.training.state_dict() | {"step": self.training.steps}
+            self._safe = (state, self.alpha, change)
+
+    @property
+    def rescaling_fault(self) -> str | None:
+        """Why the rescaling slider is off, or None."""
+        return symmetry_fault(self.training.model)
+
+    def _rescale(self, alpha: float) -> None:
+        """First layer times alpha, last times 1/alpha, relative to the last Reset or Fork."""
+        fault = self.rescaling_fault
+        if fault is not None:
+            raise ValueError(f"rescaling: {fault}")
+        if self.training.diverged is not None or alpha == self.alpha:
+            return
+        factor = alpha / self.alpha
+        self._remember(f"the layers were rescaled by α = {alpha:.3g}")
+        training = self.training
+        self.training_up_to_date()
+        before, f = self._last("sharpness"), training.objective.outputs().clone()
+        invariant = self._last("invariant_sharpness")
+        layers = len(symmetric_layers(training.model))
+        training.rescale((factor, *(1.0,) * (layers - 2), 1 / factor))
+        change = (training.objective.outputs() - f).abs().max() / f.abs().max().clamp(min=1e-30)
+        after, invariant_after = self._last("sharpness"), self._last("invariant_sharpness")
+        self.alpha = alpha
+        self.rescaled = {
+            "alpha": alpha,
+            "output change": float(change),
+            "sharpness factor": after / before if before else math.nan,
+            "invariant change": abs(invariant_after / invariant - 1) if invariant else math.nan,
+        }
+        self.status = (
+            f"Rescaled to α = {alpha:.3g}: sharpness times "
+            f"{self.rescaled['sharpness factor']:.3g}, outputs changed by {float(change):.0e} "
+            "(rounding)."
+        )
+
+    def _repair(self, _: Any) -> None:
+        """Back to before the change that broke the run; without one, start with a smaller step."""
+        if self.training.diverged is None:
+            return
+        if self._safe is not None:
+            state, self.alpha, _change = self._safe
+            self.training.load_state_dict(state)
+            if self.config is not None:
+                live = {name: getattr(self.training, name) for name in LIVE_SETTINGS}
+                self.config = replace(self.config, **live)
+            self._safe = None
+            self.rescaled = None
+            self.status = f"Repaired: back at step {self.training.steps}, before the change."
+            return
+        start = next(v for v in self.training.history["sharpness"] if math.isfinite(v))
+        lr = float(f"{1 / max(start, 1e-6):.1g}")
+        if self.config is not None:
+            self.config = replace(self.config, lr=lr)
+        self._reset(None)
+        if self.config is None:
+            self.training.lr = lr
+        self.status = f"Repaired: back at step 0 with η = {lr:g}, below 2/λ."
+
+    # Running.
+
+    def work(self, seconds: float) -> None:
+        """Train and measure for about this long, at least one step."""
+        end = time.perf_counter() + seconds
+        self.version += 1
+        while self.running:
+            start = time.perf_counter()
+            measured = (self.training.steps + 1) % self.training.every == 0
+            self.training.step()
+            now = time.perf_counter()
+            self._note_cost(now - start, measured)
+            self._notice_divergence()
+            if now >= end:
+                break
+        if self.running and self.auto_cadence:
+            self._adapt_cadence()
+
+    def _note_cost(self, seconds: float, measured: bool) -> None:
+        if measured:
+            extra = max(seconds - self._cost_step, 0.0)
+            self._cost_measure += 0.2 * (extra - self._cost_measure)
+        else:
+            self._cost_step += 0.2 * (seconds - self._cost_step)
+
+    def _adapt_cadence(self) -> None:
+        """Measure every k-th step, k odd: at the edge an even k would see one phase only."""
+        if self.training.steps < 30 or self.training.steps % 30:
+            return
+        room = max(STEP_SECONDS - self._cost_step, 0.2 * STEP_SECONDS)
+        k = min(2 * round((self._cost_measure / room - 1) / 2) + 1, 25)
+        if k > 2 * self.training.every:
+            self.training.every = k
+            if self.config is not None:
+                self.config = replace(self.config, every=k)
+
+    def training_up_to_date(self) -> None:
+        """Measure the present step where the cadence would have passed over it."""
+        if math.isnan(self.training.history["test_loss"][-1]) and self.training.diverged is None:
+            self.training.measure()
+
+    def _notice_divergence(self) -> None:
+        broken = self.training.diverged
+        if broken is not None:
+            self.running = False
+            self.status = explain(broken, self)
+
+    def _last(self, column: str) -> float:
+        values = self.training.history.get(column, [])
+        return next((v for v in reversed(values) if math.isfinite(v)), math.nan)
+
+    @property
+    def repair_label(self) -> str:
+        """What Repair would do now."""
+        if self._safe is None:
+            return "Repair: start again with a smaller η"
+        state, _, change = self._safe
+        return f"Repair: back to step {state['step']}, before {change}"
+
+
+BIG = ("mnist1d", "mnist5k", "fashion")
+
+
+def explain(broken: Divergence, session: Session) -> str:
+    """What happened, where, and the threshold that was crossed."""
+    training = session.training
+    what = {"blow-up": "Blow-up", "collapse": "Collapse"}[broken.kind]
+    sentence = f"{what} at step {broken.step}: {broken.reason}."
+    since = training.interventions[-1].step if training.interventions else 0
+    steps = [(v, t) for t, v in enumerate(training.history.get("sharpness", [])) if t >= since]
+    lam, when = max((pair for pair in steps if math.isfinite(pair[0])), default=(math.nan, 0))
+    if math.isfinite(lam):
+        sentence += f" Sharpness had reached λ = {lam:.3g} at step {when}, η = {training.lr:.3g}"
+        if math.isfinite(broken.threshold):
+            side = "above" if lam > broken.threshold else "below"
+            sentence += f": {side} the threshold {broken.threshold:.3g}"
+        sentence += "."
+    if broken.kind == "collapse":
+        sentence += " The network ignores its input now, and no gradient will bring it back."
+    return sentence
+
+
+def one_thread() -> None:
+    """One torch thread: with two, kernel and browser fight over the cores."""
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)

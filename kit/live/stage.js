@@ -1,0 +1,184 @@
+// Pictures, numbers and words of a live run. Answers each frame once it is on the screen, which is
+// what keeps frames from queueing and tells the kernel that somebody is watching.
+
+const SLIDER_PARTS = "[role=slider], input, select, textarea, button, [contenteditable=true]";
+
+function element(tag, className, parent, text = "") {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  parent?.append(node);
+  return node;
+}
+
+function render({ model, el }) {
+  el.classList.add("kit-stage");
+  const status = element("p", "kit-live-status", el);
+  status.setAttribute("role", "status");
+  const phase = element("p", "kit-phase", el);
+  const grid = element("div", "kit-grid", el);
+  grid.setAttribute("role", "group");
+  grid.tabIndex = 0;
+  const numbers = element("dl", "kit-numbers", el);
+  const details = element("details", "kit-words", el);
+  element("summary", "", details, "The picture in words");
+  const words = element("p", "", details);
+
+  const pictures = new Map();
+  for (const key of model.get("panels")) {
+    const image = element("img", "kit-panel", grid);
+    image.dataset.key = key;
+    image.width = 720;
+    image.height = 450;
+    pictures.set(key, image);
+  }
+  const visible = new Set(pictures.keys());
+  const seen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) visible.add(target.dataset.key);
+      else visible.delete(target.dataset.key);
+    }
+  });
+  pictures.forEach((image) => seen.observe(image));
+
+  const urls = new Map();
+  function picture(key, bytes, type) {
+    const image = pictures.get(key);
+    if (!image) return Promise.resolve();
+    const url = URL.createObjectURL(new Blob([bytes], { type }));
+    image.src = url;
+    return image.decode().catch(() => {}).then(() => {
+      if (urls.get(key)) URL.revokeObjectURL(urls.get(key));
+      urls.set(key, url);
+    });
+  }
+
+  const cells = new Map();
+  function showNumbers(rows) {
+    const names = rows.map(([name]) => name);
+    if ([...cells.keys()].join() !== names.join()) {
+      numbers.replaceChildren();
+      cells.clear();
+      for (const name of names) {
+        const row = element("div", "", numbers);
+        element("dt", "", row, name);
+        const dd = element("dd", "", row);
+        cells.set(name, [element("b", "", dd), element("span", "", dd)]);
+      }
+    }
+    for (const [name, value, remark] of rows) {
+      const [b, span] = cells.get(name);
+      if (b.textContent !== value) b.textContent = value;
+      if (span.textContent !== remark) span.textContent = remark;
+    }
+  }
+
+  async function onMessage(content, buffers) {
+    if (content.type !== "frame") return;
+    showNumbers(content.numbers);
+    phase.textContent = content.phase;
+    await Promise.all(content.keys.map((key, i) => picture(key, buffers[i], "image/jpeg")));
+    // A hidden page gets no animation frame, so it does not answer.
+    requestAnimationFrame(() => {
+      model.send({ type: "ack", frame: content.frame, visible: [...visible] });
+    });
+  }
+  model.on("msg:custom", onMessage);
+
+  function show() {
+    for (const [key, bytes] of Object.entries(model.get("stills"))) picture(key, bytes, "image/png");
+  }
+  function describe() {
+    for (const [key, text] of Object.entries(model.get("alts"))) {
+      const image = pictures.get(key);
+      if (image) image.alt = text;
+    }
+    words.textContent = model.get("words");
+    showNumbers(model.get("numbers"));
+  }
+  function say() {
+    status.textContent = model.get("status");
+    status.classList.toggle("kit-broken", model.get("broken"));
+    root()?.classList.toggle("kit-is-broken", model.get("broken"));
+    phase.textContent = "";
+  }
+  model.on("change:stills", show);
+  model.on("change:alts change:words change:numbers", describe);
+  model.on("change:status change:broken", say);
+
+  // The controls are ipywidgets, which give a slider no name; it gets one here.
+  const root = () => el.closest(".kit-explorer");
+  function nameControls() {
+    const box = root();
+    if (!box) return;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", model.get("title"));
+    grid.setAttribute("aria-label", `${model.get("title")}: pictures`);
+    for (const [name, { label, tip }] of Object.entries(model.get("names"))) {
+      for (const control of box.querySelectorAll(`.kit-c-${name}`)) {
+        const readout = control.querySelector(".widget-readout");
+        for (const part of control.matches("button") ? [control] : control.querySelectorAll(SLIDER_PARTS)) {
+          const text = part === readout ? `${label}, value` : label;
+          if (!part.matches("button")) set(part, "aria-label", text);
+          if (part === readout) set(part, "role", "textbox");
+          set(part, "title", tip);
+          if (readout && part.getAttribute("role") === "slider") {
+            set(part, "aria-valuetext", readout.textContent);
+          }
+        }
+      }
+    }
+    addDrawerButton(box);
+  }
+  function set(node, attribute, value) {
+    if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
+  }
+  function addDrawerButton(box) {
+    const bar = box.querySelector(".kit-bar");
+    if (!bar || bar.querySelector(".kit-more")) return;
+    const more = element("button", "kit-more", bar, "More");
+    more.type = "button";
+    more.setAttribute("aria-expanded", "false");
+    more.setAttribute("aria-label", "More controls");
+    more.onclick = () => {
+      const open = box.classList.toggle("kit-open");
+      more.setAttribute("aria-expanded", String(open));
+      more.textContent = open ? "Less" : "More";
+    };
+  }
+  let waiting = false;
+  const watch = new MutationObserver(() => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => {
+      waiting = false;
+      nameControls();
+    }, 50);
+  });
+  function attach() {
+    const box = root();
+    if (!box) return requestAnimationFrame(attach);
+    watch.observe(box, {
+      childList: true,
+      subtree: true,
+      characterData: true,
+      attributes: true,
+      attributeFilter: ["aria-valuetext", "class"],
+    });
+    nameControls();
+    say();
+  }
+  model.on("change:names", nameControls);
+
+  show();
+  describe();
+  requestAnimationFrame(attach);
+  return () => {
+    watch.disconnect();
+    seen.disconnect();
+    urls.forEach((url) => URL.revokeObjectURL(url));
+    model.off("msg:custom", onMessage);
+  };
+}
+
+export default { render };

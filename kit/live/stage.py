@@ -1,0 +1,51 @@
+"""The page's side of the live loop: pictures, numbers and words, as one anywidget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+HERE = Path(__file__).parent
+
+
+class Stage(anywidget.AnyWidget):
+    """Shows frames and says when it has: `frame` sends, `on_ack` is told.
+
+    Traits hold what a page that opens later must show: the still pictures, numbers, words. Moving
+    frames go as messages, which nothing keeps. The JavaScript also gives the controls beside it
+    their accessible names (`names`: class -> name and tooltip).
+    """
+
+    _esm = HERE / "stage.js"
+    _css = HERE / "stage.css"
+
+    title = traitlets.Unicode("").tag(sync=True)
+    panels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    stills = traitlets.Dict().tag(sync=True)
+    alts = traitlets.Dict().tag(sync=True)
+    numbers = traitlets.List().tag(sync=True)
+    status = traitlets.Unicode("").tag(sync=True)
+    broken = traitlets.Bool(False).tag(sync=True)
+    words = traitlets.Unicode("").tag(sync=True)
+    names = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, panels: Sequence[str], title: str, on_message: Callable[[dict], None]):
+        super().__init__(panels=list(panels), title=title)
+        self.on_msg(lambda _widget, content, _buffers: on_message(content))
+
+    def frame(
+        self, number: int, images: Mapping[str, bytes], numbers: Sequence, phase: str
+    ) -> None:
+        """Send one moving frame; the page answers {"type": "ack", "frame": number}."""
+        content: dict[str, Any] = {
+            "type": "frame",
+            "frame": number,
+            "keys": list(images),
+            "numbers": list(numbers),
+            "phase": phase,
+        }
+        self.send(content, list(images.values()))

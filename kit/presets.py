@@ -1,0 +1,106 @@
+"""Runs that are known to show something, with the ranges that their tests hold them to.
+
+>>> run = PRESETS["edge"].build(seed=0, measures=())
+>>> run.objective.parameters, run.lr
+(7434, 0.4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kit.load import load_dataset
+from kit.models import mlp
+from kit.training import Training
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run on the page is made from: data, network, optimiser, cadence."""
+
+    dataset: str = "mnist1d"
+    n_train: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    loss: str = "mse"
+    optimizer: str = "sgd"
+    lr: float = 0.4
+    batch_size: int | None = None
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    sam_radius: float = 0.0
+    mixup: float = 0.0
+    seed: int = 0
+    every: int = 1
+
+    def build(self, *, measures: Sequence[str], **changes: Any) -> Training:
+        """A fresh `Training` of this configuration, with any of its fields changed."""
+        config = replace(self, **changes) if changes else self
+        data = load_dataset(config.dataset, n_train=config.n_train, **config.options)
+        widths = (data.d, *config.hidden, data.K)
+        model = mlp(widths, activation=config.activation, seed=config.seed)
+        names = ("loss", "optimizer", "lr", "batch_size", "momentum", "nesterov", "weight_decay")
+        names += ("label_smoothing", "sam_radius", "mixup", "seed", "every")
+        settings = {name: getattr(config, name) for name in names}
+        if settings["batch_size"] is not None:
+            settings["batch_size"] = min(settings["batch_size"], data.n)
+        return Training(model, data, measures=measures, **settings)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration with its title, what to see, and the ranges that a test checks.
+
+    ranges: what -> (low, high), over three seeds; tests/test_presets.py says how each is measured.
+    """
+
+    title: str
+    see: str
+    config: RunConfig
+    ranges: Mapping[str, tuple[float, float]]
+
+    def build(self, *, measures: Sequence[str] = ("sharpness",), **changes: Any) -> Training:
+        return self.config.build(measures=measures, **changes)
+
+
+PRESETS: dict[str, Preset] = {
+    "edge": Preset(
+        "MNIST-1D: to the edge",
+        "Sharpness climbs to 2/η and stays there, while ‖J‖ goes on climbing.",
+        RunConfig("mnist1d", n_train=1000, lr=0.4, every=3),
+        {
+            "steps until 2/eta": (0, 250),
+            "running mean over 2/eta": (0.95, 1.12),
+            "after halving: steps until 0.9 of the new edge": (0, 500),
+        },
+    ),
+    "slow": Preset(
+        "MNIST-1D, 300 samples: the slow climb",
+        "Sharpness climbs from about 3 to 10 in some 400 steps, then stays.",
+        RunConfig("mnist1d", n_train=300, lr=0.2),
+        {"steps until 2/eta": (350, 500), "mean over 2/eta afterwards": (0.98, 1.06)},
+    ),
+    "digits": Preset(
+        "Digits: at the edge at once",
+        "At 2/η from the start. Halving η does not lead to the new edge: the loss is too small.",
+        RunConfig("digits", n_train=1000, lr=0.6, every=3),
+        {"ratio from step 100": (0.9, 1.1)},
+    ),
+    "batches": Preset(
+        "Small batches: batch sharpness at 2/η",
+        "λ stays below the threshold; the curvature along the batches' own steps comes up to it.",
+        RunConfig("mnist1d", n_train=300, lr=0.4, batch_size=8, every=5),
+        {"batch sharpness over 2/eta, late": (0.9, 1.2), "lambda over 2/eta, late": (0.2, 0.7)},
+    ),
+    "chebyshev": Preset(
+        "Chebyshev polynomial: a bound that is one",
+        "A curve through 20 points. Every term of the bound is known here.",
+        RunConfig("chebyshev", hidden=(30, 20), activation="tanh", lr=0.4),
+        {"steps until 2/eta": (0, 2500)},
+    ),
+}

@@ -71,6 +71,11 @@ OPTIMIZERS = {
     "Adam": ("adam", False),
 }
 EVERY = (1, 3, 5, 9, 15, 25)
+STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # of a decade: halves and doubles stay exact
+LEARNING_RATES = (*(float(f"{m}e{e}") for e in (-3, -2, -1, 0) for m in STEPS), 10.0)
+LARGER = (1.5, 2, 3, 4, 5, 7, 10, 20, 30, 50, 70, 100)
+FACTORS = (*(1 / factor for factor in reversed(LARGER)), 1.0, *map(float, LARGER))
+LABELS = {"rescale": "× {:.2g}", "every": "{} steps"}
 
 
 FULL = 0  # the value that stands for the full batch
@@ -134,11 +139,7 @@ class Controls:
     def sync(self, session: Session) -> None:
         """Set the controls to what the session has, without an echo."""
         training, config = session.training, session.config
-        values: dict[str, Any] = {
-            "lr": training.lr,
-            "momentum": training.momentum,
-            "rescale": session.alpha,
-        }
+        values: dict[str, Any] = {"momentum": training.momentum}
         if config is not None:
             values |= {name: getattr(config, name) for name in ("dataset", "activation", "seed")}
             values |= {name: getattr(config, name) for name in ("loss", "sam_radius", "mixup")}
@@ -155,11 +156,17 @@ class Controls:
                 widget = self.widgets.get(name)
                 if widget is not None and widget.value != value:
                     widget.value = value
+            exact = (
+                ("lr", LEARNING_RATES, training.lr),
+                ("rescale", FACTORS, session.alpha),
+                ("every", EVERY, training.every),
+            )
+            for name, known, value in exact:
+                options = [(LABELS.get(name, "{:g}").format(v), v) for v in known]
+                self._sync_choice(name, options, value)
             self._sync_choice(
                 "batch_size", batch_options(training.objective.n), training.batch_size or FULL
             )
-            every = sorted({*EVERY, training.every})
-            self._sync_choice("every", [(_steps(k), k) for k in every], training.every)
         finally:
             self._quiet = False
         fault = session.rescaling_fault
@@ -189,16 +196,16 @@ class Controls:
             repair.description = session.repair_label
 
     def _sync_choice(self, name: str, options: list[tuple[str, Any]], value: Any) -> None:
+        """A slider over choices, with the present value among them, in order of size."""
         widget = self.widgets.get(name)
         if widget is None:
             return
-        known = dict(options)
-        if value not in known.values():
-            options = [
-                *sorted([*options[:-1], (str(value), value)], key=lambda o: o[1]),
-                options[-1],
-            ]
-        if list(widget.options) != options:
+        if value not in dict(options).values():
+            full = [option for option in options if option[1] == FULL]
+            rest = [option for option in options if option[1] != FULL]
+            rest.append((LABELS.get(name, "{:g}").format(value), value))
+            options = sorted(rest, key=lambda option: option[1]) + full
+        if [tuple(option) for option in widget.options] != options:
             widget.options = options
         if widget.value != value:
             widget.value = value
@@ -225,15 +232,7 @@ class Controls:
         return lambda _button: self._put(name, None)
 
     def _lr(self, session):
-        return widgets.FloatLogSlider(
-            value=session.training.lr,
-            base=10,
-            min=-3,
-            max=1,
-            step=0.02,
-            description=TEXTS["lr"].label,
-            readout_format=".3g",
-        )
+        return self._slider("lr", LEARNING_RATES, session.training.lr)
 
     def _batch_size(self, session):
         return widgets.SelectionSlider(
@@ -252,22 +251,15 @@ class Controls:
         )
 
     def _rescale(self, session):
-        return widgets.FloatLogSlider(
-            value=1,
-            base=10,
-            min=-2,
-            max=2,
-            step=0.1,
-            description=TEXTS["rescale"].label,
-            readout_format=".3g",
-        )
+        return self._slider("rescale", FACTORS, 1.0)
 
     def _every(self, session):
-        return widgets.SelectionSlider(
-            options=[(_steps(k), k) for k in EVERY],
-            value=1,
-            description=TEXTS["every"].label,
-        )
+        return self._slider("every", EVERY, session.training.every)
+
+    def _slider(self, name, values, value):
+        """A slider over exact values: a browser would round those of a logarithmic one."""
+        options = [(LABELS.get(name, "{:g}").format(v), v) for v in sorted({*values, value})]
+        return widgets.SelectionSlider(options=options, value=value, description=TEXTS[name].label)
 
     def _preset(self, session):
         start = next((k for k, p in PRESETS.items() if p.config == session.config), None)
@@ -345,7 +337,3 @@ def parse_widths(text: str) -> tuple[int, ...]:
     if any(width < 1 or width > 512 for width in hidden) or len(hidden) > 6:
         raise ValueError(f"widths: got {text!r}; takes up to 6 numbers from 1 to 512, as in 64, 64")
     return hidden
-
-
-def _steps(k: int) -> str:
-    return "step" if k == 1 else f"{k} steps"

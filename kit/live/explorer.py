@@ -195,7 +195,7 @@ class Explorer(widgets.VBox):
         return self._panels[key].encode(
             session.training.history,
             ghosts=session.ghosts,
-            marks=session.training.interventions,
+            marks=[c for c in session.training.interventions if c.name != "every"],
             labels=words.line_labels(session),
             still=still,
         )

@@ -34,7 +34,7 @@ MEASURES = (
     "bound",
 )
 GHOSTS = 3  # earlier runs that stay in the picture
-STEP_SECONDS = 1 / 60  # with measuring, a step should not take longer
+STEP_SECONDS = 1 / 30  # with measuring, a step should not take longer
 LIVE_SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
 COMMANDS = ("run", "pause", "step", "reset", "fork", "repair")
 
@@ -50,7 +50,7 @@ class Session:
 
     Made from a `RunConfig`, every part of which the reader can change, or from a `Training` of
     one's own, whose data and network stay. `auto_cadence`: measure less often where measuring
-    would slow the steps below 60 a second; the choice is recorded as an intervention.
+    would slow the steps below 30 a second; the choice is recorded as an intervention.
     """
 
     def __init__(self, source: RunConfig | Training, *, auto_cadence: bool = True) -> None:
@@ -276,8 +276,9 @@ class Session:
         if self.training.steps < 30 or self.training.steps % 30:
             return
         room = max(STEP_SECONDS - self._cost_step, 0.2 * STEP_SECONDS)
-        k = min(2 * round((self._cost_measure / room - 1) / 2) + 1, 25)
-        if k > 2 * self.training.every:
+        wanted = 2 * round((self._cost_measure / room - 1) / 2) + 1
+        k = min(wanted, 2 * self.training.every + 1, 25)
+        if wanted > 1.5 * self.training.every:
             self.training.every = k
             if self.config is not None:
                 self.config = replace(self.config, every=k)

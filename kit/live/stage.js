@@ -134,7 +134,7 @@ function render({ model, el }) {
     if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
   }
   function addDrawerButton(box) {
-    const bar = box.querySelector(".kit-bar");
+    const bar = box.querySelector(".kit-buttons");
     if (!bar || bar.querySelector(".kit-more")) return;
     const more = element("button", "kit-more", bar, "More");
     more.type = "button";

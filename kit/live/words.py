@@ -16,7 +16,7 @@ AT_EDGE = 0.95  # of the threshold
 
 def short(value: float, digits: int = 3) -> str:
     """Three digits, or a dash for what was not measured."""
-    return f"{value:.{digits}g}" if math.isfinite(value) else "–"
+    return f"{value:#.{digits}g}".removesuffix(".") if math.isfinite(value) else "–"
 
 
 def last(training: Training, column: str) -> float:

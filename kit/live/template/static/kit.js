@@ -80,29 +80,42 @@
 
   function watch(kernel) {
     let grace;
-    const check = () => {
+    const lose = () => setTimeout(enter, 1000, "lost"); // a page that is being left is not told
+    const look = () => {
       clearTimeout(grace);
-      if (kernel.isDisposed || GONE.includes(kernel.status) || kernel.connectionStatus === "disconnected") {
-        grace = setTimeout(enter, 1000, "lost"); // not while the page is being left
-      } else if (kernel.connectionStatus === "connecting") {
-        grace = setTimeout(enter, 3000, "away");
-      } else {
-        enter("ready");
-      }
+      if (GONE.includes(kernel.status) || kernel.connectionStatus === "disconnected") lose();
+      else if (kernel.connectionStatus === "connecting") grace = setTimeout(enter, 3000, "away");
+      else enter("ready");
     };
-    kernel.disposed.connect(check);
-    kernel.statusChanged.connect(check);
-    kernel.connectionStatusChanged.connect(check);
+    kernel.statusChanged.connect(look);
+    kernel.connectionStatusChanged.connect(look);
+    kernel.disposed.connect(lose);
+
+    // A kernel that is culled says nothing.
+    const { base } = window.jupyterapp.paths.urls;
+    const ask = async () => {
+      if (document.hidden || root.dataset.kernel === "lost") return;
+      const answer = await fetch(`${base}api/kernels/${kernel.id}?no_track_activity=1`).catch(() => null);
+      if (answer?.status === 404) lose();
+    };
+    setInterval(ask, 30000);
+    document.addEventListener("visibilitychange", ask);
   }
 
-  // A formula wider than the page scrolls, and so the keyboard must reach it.
   function tidyFormulas() {
+    // A formula wider than the page scrolls, and so the keyboard must reach it.
     const sized = new ResizeObserver((entries) => {
       for (const { target } of entries) {
-        target.toggleAttribute("tabindex", target.scrollWidth > target.clientWidth);
+        if (target.scrollWidth > target.clientWidth) target.setAttribute("tabindex", "0");
+        else target.removeAttribute("tabindex");
       }
     });
     document.querySelectorAll("mjx-container[display]").forEach((node) => sized.observe(node));
+
+    // No line begins with the comma after a formula: a word joiner holds it there.
+    for (const { nextSibling: next } of document.querySelectorAll("mjx-container:not([display])")) {
+      if (/^[.,;:!?)\]’”–-]/.test(next?.data ?? "")) next.data = `\u2060${next.data}`;
+    }
   }
 
   // Voila shuts the kernel down when the page closes, with the XSRF cookie that it has set nowhere.

@@ -1,0 +1,165 @@
+"""Speed of measuring while training, and of drawing: one process, one torch thread."""
+
+import statistics
+
+import torch
+
+from kit.live.panels import PANELS, Panel
+from kit.live.session import MEASURES
+from kit.load import load_dataset
+from kit.models import mlp
+from kit.presets import PRESETS
+from kit.training import Training
+from tests.bench.figure import Figure, seconds
+
+SMALL, LARGE = (1, 30, 20, 1), (1, 200, 200, 1)
+LR = {SMALL: 0.2, LARGE: 0.02}  # below 2/lambda throughout the measured steps
+
+
+def plain(widths):
+    """torch.optim.SGD on the same network and data, nothing measured: a function of steps."""
+    data, model = load_dataset("chebyshev"), mlp(widths, activation="tanh")
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR[widths])
+
+    def run(steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = 0.5 * (model(data.X_train) - data.y_train).square().sum(1).mean()
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+def measured(widths):
+    """The kit, sharpness at every step."""
+    training = Training(
+        mlp(widths, activation="tanh"),
+        load_dataset("chebyshev"),
+        loss="mse",
+        lr=LR[widths],
+        measures=("sharpness",),
+    )
+
+    def run(steps):
+        assert training.step(steps) == steps, "the run diverged: it would count as fast"
+
+    return run
+
+
+def finite_differences(widths, iterations=20, h=1e-3):
+    """Our own version of what browser explainers do: cold Lanczos at every step, each product
+    from two gradients (central differences), 40 gradients a measurement."""
+    data, model = load_dataset("chebyshev"), mlp(widths, activation="tanh")
+    parameters = list(model.parameters())
+    generator = torch.Generator().manual_seed(0)
+
+    def gradient(theta):
+        torch.nn.utils.vector_to_parameters(theta, parameters)
+        loss = 0.5 * (model(data.X_train) - data.y_train).square().sum(1).mean()
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
+
+    def sharpness(theta):
+        v = torch.randn(len(theta), generator=generator)
+        basis, alphas, betas = [v / v.norm()], [], []
+        for _ in range(iterations):
+            q = basis[-1]
+            w = (gradient(theta + h * q) - gradient(theta - h * q)) / (2 * h)
+            alphas.append(float(w @ q))
+            Q = torch.stack(basis)
+            w = w - Q.T @ (Q @ w)
+            betas.append(float(w.norm()))
+            basis.append(w / w.norm())
+        T = torch.diag(torch.tensor(alphas)) + torch.diag(torch.tensor(betas[:-1]), 1)
+        return float(torch.linalg.eigvalsh(T + T.triu(1).T)[-1])
+
+    def run(steps):
+        theta = torch.cat([p.detach().flatten() for p in parameters])
+        for _ in range(steps):
+            with torch.enable_grad():
+                theta = theta - LR[widths] * gradient(theta)
+                sharpness(theta)
+        torch.nn.utils.vector_to_parameters(theta, parameters)
+
+    return run
+
+
+def rate(program, steps):
+    """Steps a second, median of five runs after a warm-up."""
+    program(max(steps // 5, 2))
+    return steps / seconds(lambda: program(steps))
+
+
+def against_plain():
+    torch.set_num_threads(1)
+    ours, theirs = rate(measured(SMALL), 300), rate(plain(SMALL), 1000)
+    return ours / theirs, f"{ours / theirs:.2f} of {theirs:.0f} steps/s without measuring"
+
+
+def against_finite_differences(widths, ours_steps, theirs_steps):
+    def measure():
+        torch.set_num_threads(1)
+        ours = rate(measured(widths), ours_steps)
+        theirs = rate(finite_differences(widths), theirs_steps)
+        return (
+            ours / theirs,
+            f"{ours / theirs:.1f} times as fast ({ours:.0f}, {theirs:.2f} steps/s)",
+        )
+
+    return measure
+
+
+def matvecs():
+    torch.set_num_threads(1)
+    medians = []
+    for seed in range(3):
+        training = Training(
+            mlp(SMALL, activation="tanh", seed=seed),
+            load_dataset("chebyshev"),
+            loss="mse",
+            lr=0.4,
+            measures=("sharpness",),
+        )
+        training.run(1500)
+        medians.append(statistics.median(training.history["sharpness_matvecs"]))
+    value = statistics.median(medians)
+    return value, f"{value:.0f} products (three seeds: {', '.join(f'{m:.0f}' for m in medians)})"
+
+
+def frame(keys):
+    def measure():
+        torch.set_num_threads(1)
+        training = PRESETS["edge"].build(measures=MEASURES)
+        training.run(200)
+        panels = [Panel(key) for key in keys]
+
+        def draw():
+            return [panel.encode(training.history) for panel in panels]
+
+        draw()
+        milliseconds = 1e3 * seconds(draw, 30)
+        return milliseconds, f"{milliseconds:.1f} ms"
+
+    return measure
+
+
+FIGURES = (
+    Figure(
+        "sharpness at every step, 701 parameters, share of plain SGD's steps a second",
+        against_plain,
+        lambda v: v >= 0.12,
+    ),
+    Figure(
+        "the same against cold Lanczos on finite differences, 701 parameters",
+        against_finite_differences(SMALL, 300, 20),
+        lambda v: v >= 4,
+    ),
+    Figure(
+        "the same, 40,801 parameters",
+        against_finite_differences(LARGE, 100, 3),
+        lambda v: v >= 100,
+    ),
+    Figure("Hessian products a measurement, median", matvecs, lambda v: v <= 3),
+    Figure("one moving frame, one panel of 720x450", frame(["loss"]), lambda v: v <= 12),
+    Figure("one moving frame, four panels", frame(list(PANELS)), lambda v: v <= 30),
+)

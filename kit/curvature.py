@@ -46,9 +46,10 @@ def eigenvalues(
     `operator`: "hessian", "gauss_newton", "layer" (S), "riemannian" (B) or "elementwise"
     (`kit.operators`). Stops when each residual ||A v - value v|| is at most tol * max |value|, or
     after `max_matvecs` products (default: 40 k + 1000); `.converged` says which. `start` (P, m)
-    takes the `.vectors` of an earlier result; a random vector is added to it, with enough products
-    to find an eigenvalue that has crossed since. Cost: one to two gradients a product, typically 5
-    to 40 products. Source: Lanczos with full reorthogonalisation (`kit.lanczos`).
+    takes the `.vectors` of an earlier result; random vectors are added to it, and one pair more
+    than asked must converge too, to find an eigenvalue that has crossed since. Cost: one to two
+    gradients a product, typically 5 to 40 products. Source: Lanczos with full reorthogonalisation
+    (`kit.lanczos`).
     """
     _check_objective(objective)
     k = check_int("k", k, low=1, high=objective.parameters)
@@ -62,17 +63,15 @@ def eigenvalues(
     generator = torch.Generator().manual_seed(seed)
     # As many random vectors as eigenvalues: one alone cannot see a repeated eigenvalue twice.
     block = random_vectors(like, k, generator)
-    least = 0
     if start is not None:
         block = torch.cat([_check_start(start, like), block], dim=1)
-        least = min(block.shape[1] + 8, len(like))
     return ritz(
         product,
-        block[:, : len(like)],
+        block[:, : min(len(like), limit)],
         k,
         tol=tol,
+        guard=True,
         max_matvecs=limit,
-        min_matvecs=min(least, limit),
         largest=largest,
         generator=generator,
     )

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 BASIS = 64  # basis vectors kept before a restart
+GUARD_TOL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,18 @@ def ritz(
     k: int,
     *,
     tol: float | tuple[float, ...],
+    guard: bool = False,
     max_matvecs: int = 1000,
-    min_matvecs: int = 0,
     largest: bool = True,
     generator: torch.Generator | None = None,
 ) -> EigenResult:
     """The k algebraically largest (or smallest) eigenpairs, from the subspace `start` (P, m).
 
-    Stops once `min_matvecs` products are spent and each residual is at most tol * max |value|,
-    or at `max_matvecs`. With a tuple, tol[i] is for pair i, and pairs beyond it are not waited
-    for. Raises ValueError where a product is not finite.
+    Stops when each residual is at most tol * max |value|, or at `max_matvecs`. With a tuple,
+    tol[i] is for pair i, and pairs beyond it are not waited for. A pair can converge before a
+    larger one has shown itself (a start that barely contains it, or an exact eigenvector of
+    another): with `guard`, one pair more than asked must converge as well, to GUARD_TOL or tol.
+    Raises ValueError where a product is not finite.
     """
     sign = 1.0 if largest else -1.0
     P = len(start)
@@ -78,19 +81,22 @@ def ritz(
             raise ValueError("objective: a product H v is not finite: the run has diverged")
         T[size:end, :end], T[:end, size:end] = block, block.mT
         size = end
-        wanted = min(k, size)
         theta, Y = torch.linalg.eigh(0.5 * (T[:size, :size] + T[:size, :size].mT))
         theta, Y = theta.flip(0), Y.flip(1).to(V.dtype)
-        X = Y[:, :wanted].mT @ V[:size]
-        R = Y[:, :wanted].mT @ AV[:size] - theta[:wanted, None].to(V.dtype) * X
+        pairs = min(k + guard, size)
+        X = Y[:, :pairs].mT @ V[:size]
+        R = Y[:, :pairs].mT @ AV[:size] - theta[:pairs, None].to(V.dtype) * X
         residuals = R.norm(dim=1).double()
-        excess = residuals[:asked] - tols[:wanted] * theta[:wanted].abs().max()
-        done = wanted == k and bool((excess <= 0).all())
+        scale = float(theta[:k].abs().max())
         floor = 8 * torch.finfo(V.dtype).eps * float(theta.abs().max())
-        stalled = wanted == k and bool((residuals[:asked] <= floor).all())
-        if matvecs >= min_matvecs and (done or stalled):
+        excess = residuals[:asked] - tols[:pairs] * scale
+        converged = size >= k and bool((excess <= 0).all())
+        found = converged or (size >= k and bool((residuals[:asked] <= floor).all()))
+        limit = max(float(tols[-1]), GUARD_TOL) * scale + floor
+        guarded = not guard or (pairs > k and float(residuals[k]) <= limit)
+        if found and guarded:
             break
-        if matvecs >= max_matvecs or (size == P and wanted == k):
+        if matvecs >= max_matvecs or (size == P and pairs >= k):
             break
         if size == room:  # thick restart: the best half of the Ritz vectors carries on
             keep = max(k + 8, room // 2) if room > k + 8 else k
@@ -98,13 +104,14 @@ def ritz(
             T.zero_()
             T.diagonal()[:keep] = theta[:keep]
             size = keep
-        new = _orthonormal(R[int(excess.argmax())].unsqueeze(1), V[:size], generator)
+        worst = pairs - 1 if found else int(excess.argmax())
+        new = _orthonormal(R[worst].unsqueeze(1), V[:size], generator)
     return EigenResult(
         values=sign * theta[:k],
-        vectors=(X / X.norm(dim=1, keepdim=True)).mT,
-        residuals=residuals,
+        vectors=(X[:k] / X[:k].norm(dim=1, keepdim=True)).mT,
+        residuals=residuals[:k],
         matvecs=matvecs,
-        converged=done,
+        converged=converged,
     )
 
 

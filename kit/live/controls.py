@@ -6,7 +6,7 @@ leaves the newest value. Everything else happens in the live loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # of a decade: halves and doubles 
 LEARNING_RATES = (*(float(f"{m}e{e}") for e in (-3, -2, -1, 0) for m in STEPS), 10.0)
 LARGER = (1.5, 2, 3, 4, 5, 7, 10, 20, 30, 50, 70, 100)
 FACTORS = (*(1 / factor for factor in reversed(LARGER)), 1.0, *map(float, LARGER))
-LABELS = {"rescale": "× {:.2g}", "every": "{} steps"}
+LABELS = {"lr": "{:g}", "rescale": "× {:.2g}", "every": "{} steps"}
 
 
 FULL = 0  # the value that stands for the full batch
@@ -136,37 +136,31 @@ class Controls:
         """Accessible name and tooltip of each control, for the page."""
         return {name: {"label": TEXTS[name].name, "tip": TEXTS[name].tip} for name in self.widgets}
 
-    def sync(self, session: Session) -> None:
-        """Set the controls to what the session has, without an echo."""
+    def sync(self, session: Session, names: Collection[str] | None = None) -> None:
+        """Set controls to what the session has, without an echo: those named, or all."""
         training, config = session.training, session.config
-        values: dict[str, Any] = {"momentum": training.momentum}
+        values = session.settings()
+        values["batch_size"] = training.batch_size or FULL
+        self.every = training.every
         if config is not None:
-            values |= {name: getattr(config, name) for name in ("dataset", "activation", "seed")}
-            values |= {name: getattr(config, name) for name in ("loss", "sam_radius", "mixup")}
-            values["weight_decay"] = config.weight_decay
             values["hidden"] = ", ".join(map(str, config.hidden))
-            values["optimizer"] = next(
-                title
-                for title, kind in OPTIMIZERS.items()
-                if kind == (config.optimizer, config.nesterov)
-            )
+            kinds = {kind: title for title, kind in OPTIMIZERS.items()}
+            values["optimizer"] = kinds[config.optimizer, config.nesterov]
+        choices = {
+            "lr": [(LABELS["lr"].format(v), v) for v in LEARNING_RATES],
+            "rescale": [(LABELS["rescale"].format(v), v) for v in FACTORS],
+            "every": [(LABELS["every"].format(v), v) for v in EVERY],
+            "batch_size": batch_options(training.objective.n),
+        }
         self._quiet = True
         try:
-            for name, value in values.items():
-                widget = self.widgets.get(name)
-                if widget is not None and widget.value != value:
-                    widget.value = value
-            exact = (
-                ("lr", LEARNING_RATES, training.lr),
-                ("rescale", FACTORS, session.alpha),
-                ("every", EVERY, training.every),
-            )
-            for name, known, value in exact:
-                options = [(LABELS.get(name, "{:g}").format(v), v) for v in known]
-                self._sync_choice(name, options, value)
-            self._sync_choice(
-                "batch_size", batch_options(training.objective.n), training.batch_size or FULL
-            )
+            for name, widget in self.widgets.items():
+                if name not in values or (names is not None and name not in names):
+                    continue
+                if name in choices:
+                    self._sync_choice(name, choices[name], values[name])
+                elif widget.value != values[name]:
+                    widget.value = values[name]
         finally:
             self._quiet = False
         fault = session.rescaling_fault
@@ -203,7 +197,7 @@ class Controls:
         if value not in dict(options).values():
             full = [option for option in options if option[1] == FULL]
             rest = [option for option in options if option[1] != FULL]
-            rest.append((LABELS.get(name, "{:g}").format(value), value))
+            rest.append((LABELS.get(name, "{}").format(value), value))
             options = sorted(rest, key=lambda option: option[1]) + full
         if [tuple(option) for option in widget.options] != options:
             widget.options = options
@@ -258,7 +252,7 @@ class Controls:
 
     def _slider(self, name, values, value):
         """A slider over exact values: a browser would round those of a logarithmic one."""
-        options = [(LABELS.get(name, "{:g}").format(v), v) for v in sorted({*values, value})]
+        options = [(LABELS.get(name, "{}").format(v), v) for v in sorted({*values, value})]
         return widgets.SelectionSlider(options=options, value=value, description=TEXTS[name].label)
 
     def _preset(self, session):

@@ -66,6 +66,7 @@ class Explorer(widgets.VBox):
         self._panels = {key: Panel(key) for key in panels}
         self._visible = set(self._panels)
         self._epoch, self._shown, self._frames = self.session.epoch, -1, 0
+        self._stale: set[str] = set()
         self._loop = LiveLoop(self)
         title = "Sharpness while a network learns"
         self._stage = Stage(panels, title, self._on_message)
@@ -128,8 +129,7 @@ class Explorer(widgets.VBox):
             try:
                 value = parse_widths(value)
             except ValueError as error:
-                session.status = f"Not done: {error}"
-                self._controls.sync(session)
+                session.status, session.version = f"Not done: {error}", session.version + 1
                 return
         elif name == "optimizer":
             config = session.config
@@ -143,15 +143,22 @@ class Explorer(widgets.VBox):
                 "config",
                 type(config)(**{**vars(config), **changes, "momentum": momentum, "lr": lr}),
             )
+        before = session.settings()
         session.do(name, value)
+        # A control that the reader just set is right already; setting it again would pull the
+        # slider back while it is being dragged. Only what changed besides is set.
+        changed = {k for k, v in session.settings().items() if v != before.get(k)}
+        refused = session.status.startswith("Not done")
+        self._stale |= (changed if not refused else {name}) - (set() if refused else {name})
         if session.epoch != self._epoch:
             if name != "reset":
                 self._first_steps()
             self._epoch = session.epoch
             for panel in self._panels.values():
                 panel.clear()
-        self._controls.sync(session)
-        self._say()
+        if session.running:  # else `still` follows, which says it once the numbers are there
+            self._show_controls()
+            self._say()
 
     def _first_steps(self) -> None:
         """A short run, so that there is something to see before the first key press."""
@@ -180,9 +187,14 @@ class Explorer(widgets.VBox):
         self._stage.stills = {key: self._image(key, still=True) for key in self._panels}
         self._stage.numbers = words.numbers(session)
         self._describe()
-        if hasattr(self, "_controls"):
-            self._controls.sync(session)
+        self._show_controls()
         self._say()
+
+    def _show_controls(self) -> None:
+        if self.session.training.every != self._controls.every:
+            self._stale.add("every")
+        self._controls.sync(self.session, self._stale)
+        self._stale = set()
 
     def lost(self) -> None:
         """The page has stopped answering: closed, hidden, asleep, or the network is gone."""

@@ -36,6 +36,13 @@ MEASURES = (
 GHOSTS = 3  # earlier runs that stay in the picture
 STEP_SECONDS = 1 / 30  # with measuring, a step should not take longer
 LIVE_SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
+NAMES = {
+    "lr": "the learning rate",
+    "batch_size": "the batch size",
+    "momentum": "the momentum",
+    "weight_decay": "the weight decay",
+    "every": "the cadence",
+}
 COMMANDS = ("run", "pause", "step", "reset", "fork", "repair")
 
 
@@ -102,6 +109,11 @@ class Session:
                 raise ValueError(f"{name}: is not something that this run can change")
         except (ValueError, TypeError) as error:
             self.status = f"Not done: {error}"
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that a control can set, as it is now."""
+        values = {name: getattr(self.training, name) for name in LIVE_SETTINGS}
+        return ({} if self.config is None else vars(self.config)) | values | {"rescale": self.alpha}
 
     def _fitted(self, name: str, value: Any) -> RunConfig:
         """The configuration with one part changed, and what does not go with it put right."""
@@ -175,7 +187,7 @@ class Session:
             value = None
         if value == getattr(self.training, name):
             return
-        self._remember(f"{name} was changed")
+        self._remember(f"{NAMES[name]} was changed")
         setattr(self.training, name, value)
         if self.config is not None:
             self.config = replace(self.config, **{name: getattr(self.training, name)})
@@ -201,7 +213,7 @@ class Session:
         if self.training.diverged is not None or alpha == self.alpha:
             return
         factor = alpha / self.alpha
-        self._remember(f"the layers were rescaled by α = {alpha:.3g}")
+        self._remember("the layers were rescaled")
         training = self.training
         self.training_up_to_date()
         before, f = self._last("sharpness"), training.objective.outputs().clone()

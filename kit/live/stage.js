@@ -124,6 +124,7 @@ function render({ model, el }) {
           set(part, "title", tip);
           if (readout && part.getAttribute("role") === "slider") {
             set(part, "aria-valuetext", readout.textContent);
+            set(part, "aria-disabled", String(control.querySelector("[disabled]") !== null));
           }
         }
       }
@@ -163,7 +164,7 @@ function render({ model, el }) {
       subtree: true,
       characterData: true,
       attributes: true,
-      attributeFilter: ["aria-valuetext", "class"],
+      attributeFilter: ["aria-valuetext", "class", "disabled"],
     });
     nameControls();
     say();

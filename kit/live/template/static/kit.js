@@ -6,6 +6,7 @@
   const MESSAGES = {
     slow: "Still starting. On a busy machine the first start can take half a minute.",
     ready: "The page is ready.",
+    back: "The connection is back.",
     away: "The connection to the server is interrupted. Trying again…",
     lost: "The Python kernel of this page has stopped, perhaps because the page was idle for " +
       "long. What you see stays as it is; reload the page to start afresh.",
@@ -15,12 +16,11 @@
 
   function enter(state, message = MESSAGES[state]) {
     if (root.dataset.kernel === state || root.dataset.kernel === "lost") return;
+    if (state === "ready") say(root.dataset.kernel === "away" ? MESSAGES.back : MESSAGES.ready);
     root.dataset.kernel = state;
     const panel = document.querySelector(".kit-lost");
     panel.replaceChildren();
-    if (state === "ready") {
-      say(message);
-    } else {
+    if (state !== "ready") {
       const text = document.createElement("p");
       const button = document.createElement("button");
       text.textContent = message;
@@ -39,7 +39,6 @@
 
   root.dataset.kernel = "starting";
   window.voila_heartbeat = () => say(MESSAGES.slow);
-  window.kitFailed = () => enter("lost", MESSAGES.failed);
 
   // Mathematics is hidden, in the room that it takes, until MathJax has set it.
   const markMath = new MutationObserver(() => {
@@ -49,53 +48,53 @@
   });
   markMath.observe(root, { childList: true, subtree: true });
 
-  function isRendered() {
-    const every = (selector, test) => [...document.querySelectorAll(selector)].every(test);
-    return (
-      every("script[type='application/vnd.voila.cell-output+json']", () => false) &&
-      every(".kit-output", (node) => node.textContent !== "Loading widget...") &&
-      every(".kit-math", (node) => node.querySelector("mjx-container"))
-    );
+  function when(isSo, seconds, then) {
+    const end = performance.now() + 1000 * seconds;
+    const timer = setInterval(() => {
+      if (!isSo() && performance.now() < end) return;
+      clearInterval(timer);
+      then();
+    }, 50);
   }
 
   window.addEventListener("load", () => {
+    const every = (selector, isSo) => [...document.querySelectorAll(selector)].every(isSo);
+    const outputsAreIn = () =>
+      every("script[type='application/vnd.voila.cell-output+json']", () => false) &&
+      every(".kit-output", (node) => node.textContent !== "Loading widget...");
+    const mathIsSet = () => every(".kit-math", (node) => node.querySelector("mjx-container"));
+
     markMath.disconnect();
-    let patience = 600;
-    const timer = setInterval(() => {
-      patience -= 1;
+    // It is null where voila.js could not be fetched.
+    when(() => window.jupyterapp !== undefined, 30, () => {
       const app = window.jupyterapp;
-      if (app?.widgetManager && (isRendered() || patience < 500)) {
-        clearInterval(timer);
-        app.shell.node.remove(); // empty, and a second element with the id main
-        tidyFormulas();
-        releaseAtTheEnd();
-        enter("ready");
-        watch(app.widgetManager.kernel);
-      } else if (patience === 0) {
-        clearInterval(timer);
-        window.kitFailed();
-      }
-    }, 50);
+      if (!app?.widgetManager) return enter("lost", MESSAGES.failed);
+      app.shell.node.remove(); // empty, and a second element with the id main
+      releaseAtTheEnd(app);
+      watch(app.widgetManager.kernel, app);
+      when(outputsAreIn, 15, () => enter("ready"));
+      when(mathIsSet, 15, tidyFormulas);
+    });
   });
 
-  function watch(kernel) {
+  function watch(kernel, app) {
     let grace;
     const lose = () => setTimeout(enter, 1000, "lost"); // a page that is being left is not told
     const look = () => {
       clearTimeout(grace);
       if (GONE.includes(kernel.status) || kernel.connectionStatus === "disconnected") lose();
       else if (kernel.connectionStatus === "connecting") grace = setTimeout(enter, 3000, "away");
-      else enter("ready");
+      else if (root.dataset.kernel === "away") enter("ready");
     };
     kernel.statusChanged.connect(look);
     kernel.connectionStatusChanged.connect(look);
     kernel.disposed.connect(lose);
 
     // A kernel that is culled says nothing.
-    const { base } = window.jupyterapp.paths.urls;
+    const address = `${app.paths.urls.base}api/kernels/${kernel.id}?no_track_activity=1`;
     const ask = async () => {
       if (document.hidden || root.dataset.kernel === "lost") return;
-      const answer = await fetch(`${base}api/kernels/${kernel.id}?no_track_activity=1`).catch(() => null);
+      const answer = await fetch(address).catch(() => null);
       if (answer?.status === 404) lose();
     };
     setInterval(ask, 30000);
@@ -103,6 +102,8 @@
   }
 
   function tidyFormulas() {
+    for (const block of document.querySelectorAll(".kit-math")) block.classList.remove("kit-math");
+
     // A formula wider than the page scrolls, and so the keyboard must reach it.
     const sized = new ResizeObserver((entries) => {
       for (const { target } of entries) {
@@ -112,17 +113,23 @@
     });
     document.querySelectorAll("mjx-container[display]").forEach((node) => sized.observe(node));
 
-    // No line begins with the comma after a formula: a word joiner holds it there.
-    for (const { nextSibling: next } of document.querySelectorAll("mjx-container:not([display])")) {
-      if (/^[.,;:!?)\]’”–-]/.test(next?.data ?? "")) next.data = `\u2060${next.data}`;
+    // No line begins with the comma after a formula.
+    for (const formula of document.querySelectorAll("mjx-container:not([display])")) {
+      const next = formula.nextSibling;
+      if (!/^[.,;:!?)\]’”–-]/.test(next?.data ?? "")) continue;
+      const joined = document.createElement("span");
+      joined.className = "kit-joined";
+      next.splitText(1);
+      formula.before(joined);
+      joined.append(formula, next);
     }
   }
 
   // Voila shuts the kernel down when the page closes, with the XSRF cookie that it has set nowhere.
-  function releaseAtTheEnd() {
+  function releaseAtTheEnd(app) {
     if (/(^|; )_xsrf=/.test(document.cookie)) return;
     const token = crypto.getRandomValues(new Uint32Array(4)).join("");
-    document.cookie = `_xsrf=${token}; SameSite=Lax; path=${window.jupyterapp.paths.urls.base}`;
+    document.cookie = `_xsrf=${token}; SameSite=Lax; path=${app.paths.urls.base}`;
   }
 
   window.addEventListener("pageshow", (event) => {

@@ -1,0 +1,160 @@
+"""The live page in Voila, driven by key presses in a real Chromium."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.driver import NOTEBOOK, LivePage
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def open_page(visit, voila_server):
+    def open_page(**context):
+        seen = visit(voila_server.url(NOTEBOOK), **context)
+        return seen, LivePage(seen.page)
+
+    return open_page
+
+
+def violations(page):
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], [node["html"][:160] for node in rule["nodes"]][:3]) for rule in found]
+
+
+def test_a_reader_trains_changes_rescales_forks_and_resets(open_page):
+    seen, live = open_page()
+    assert live.step() > 0  # it opens on a first picture
+    assert live.value("threshold") == "5.00"
+    live.press("run")
+    live.expect_status("Running.")
+    live.wait_for_step(live.step() + 20)
+    live.press("run")
+    live.expect_status("Paused.")
+    stopped = live.step()
+
+    live.press("step")
+    live.expect_value("step t", str(stopped + 1))
+
+    live.slide_to("lr", "0.2", down=True)
+    live.expect_value("threshold", "10.0")
+
+    before = live.number("sharpness λ")
+    live.slide_to("rescale", "× 10")
+    expect(live.cell("rescaled α = 10.0")).to_contain_text("outputs changed by")
+    assert live.number("sharpness λ") > 10 * before
+    live.slide_to("rescale", "× 1", down=True)
+    expect(live.cell("rescaled α = 1.00")).to_be_visible()
+    assert live.number("sharpness λ") == pytest.approx(before, rel=0.02)
+
+    live.press("fork")
+    live.expect_status(re.compile("Forked at step"))
+    live.press("reset")
+    live.expect_status(re.compile("Back at step 0"))
+    live.expect_value("step t", "0")
+    assert live.value("threshold") == "10.0"
+    live.screenshot("wide")
+    seen.check()
+
+
+def test_each_control_changes_the_number_that_it_should(open_page):
+    seen, live = open_page()
+    live.slide_to("momentum", "0.50")
+    live.expect_value("threshold", "7.50")  # (2 + 2 beta) / eta
+    live.slide_to("momentum", "0.00", down=True)
+    live.expect_value("threshold", "5.00")
+    live.slide_to("batch_size", "64", down=True)
+    expect(live.cell("threshold")).to_contain_text("full-batch threshold")
+    live.press("step")
+    expect(live.cell("batch sharpness")).to_be_visible()
+    live.slide_to("batch_size", "full")
+    live.control("activation").locator("select").select_option("tanh")
+    live.expect_status(re.compile("A new run"))
+    expect(live.root.locator(".kit-reason")).to_contain_text("Tanh is not positively homogeneous")
+    expect(live.handle("rescale")).to_have_attribute("aria-disabled", "true")
+    live.control("optimizer").locator("select").select_option("Adam")
+    expect(live.cell("threshold")).to_contain_text("preconditioned")
+    live.control("optimizer").locator("select").select_option("SGD")
+    live.control("activation").locator("select").select_option("relu")
+    widths = live.control("hidden").locator("input")
+    widths.fill("16, 16")
+    widths.press("Enter")
+    expect(live.cell("active units")).to_contain_text("of 42")
+    live.control("dataset").locator("select").select_option("chebyshev")
+    expect(live.root.locator(".kit-numbers")).to_contain_text("bound (G3)")
+    seed = live.control("seed").locator("input")
+    first = live.value("loss")
+    seed.fill("3")
+    seed.press("Enter")
+    expect(live.cell("loss").locator("b")).not_to_have_text(first)
+    live.slide_to("mixup", "0.5")
+    expect(live.cell("threshold")).to_contain_text("no threshold is known")
+    seen.check()
+
+
+def test_a_thousand_slider_events_end_at_the_last_value(open_page):
+    seen, live = open_page()
+    live.press("run")
+    live.expect_status("Running.")
+    live.handle("lr").focus()
+    for _ in range(25):
+        for key in ("ArrowLeft", "ArrowRight"):
+            for _ in range(20):
+                live.page.keyboard.press(key)
+    live.slide_to("lr", "0.1", down=True)
+    live.expect_value("threshold", "20.0")
+    live.press("run")
+    live.expect_status("Paused.")
+    seen.check()
+
+
+def test_divergence_is_explained_and_repaired(open_page):
+    seen, live = open_page()
+    live.slide_to("rescale", "× 0.1", down=True)
+    live.press("run")
+    live.expect_status(re.compile(r"Blow-up at step \d+: .*λ = .*η = 0.4.*threshold 5"))
+    repair = live.root.locator("button.kit-c-repair")
+    expect(repair).to_contain_text("before the layers were rescaled")
+    live.screenshot("blow-up")
+    live.press("repair")
+    live.expect_status(re.compile("Repaired: back at step"))
+    expect(live.control("rescale").locator(".widget-readout")).to_have_text("× 1")
+    expect(repair).to_be_hidden()
+    seen.check()
+
+
+def test_axe_finds_nothing_and_every_control_has_a_name(open_page):
+    seen, live = open_page()
+    assert violations(seen.page) == []
+    for control in live.root.locator("[role=slider], select, input, button").all():
+        assert control.get_attribute("aria-label") or control.inner_text(), control.inner_html()
+    for picture in live.root.locator("img").all():
+        assert re.search(r"now: .*\d", picture.get_attribute("alt"))
+    live.press("run")
+    live.wait_for_step(live.step() + 10)
+    assert violations(seen.page) == []
+    live.press("run")
+    live.expect_status("Paused.")
+    seen.check()
+
+
+def test_on_a_phone_run_and_one_slider_stay_in_reach(open_page):
+    seen, live = open_page(viewport=PHONE, has_touch=True)
+    page = seen.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    expect(live.handle("lr")).to_be_in_viewport()
+    expect(live.handle("rescale")).to_be_hidden()
+    page.get_by_role("button", name="More controls").focus()
+    page.keyboard.press("Enter")
+    expect(live.handle("rescale")).to_be_visible()
+    page.keyboard.press("Enter")
+    live.press("run")
+    live.wait_for_step(live.step() + 10)
+    live.press("run")
+    live.expect_status("Paused.")
+    live.screenshot("phone")
+    assert violations(page) == []
+    seen.check()

@@ -24,6 +24,10 @@ BASIS = 64  # basis vectors kept before a restart
 GUARD_TOL = 1e-3
 
 
+class NotFiniteError(ValueError):
+    """A product A v has an entry that is not finite: the parameters have diverged."""
+
+
 @dataclass(frozen=True)
 class EigenResult:
     """Eigenpairs with what is known of their accuracy.
@@ -58,7 +62,7 @@ def ritz(
     tol[i] is for pair i, and pairs beyond it are not waited for. A pair can converge before a
     larger one has shown itself (a start that barely contains it, or an exact eigenvector of
     another): with `guard`, one pair more than asked must converge as well, to GUARD_TOL or tol.
-    Raises ValueError where a product is not finite.
+    Raises NotFiniteError where a product is not finite.
     """
     sign = 1.0 if largest else -1.0
     P = len(start)
@@ -78,7 +82,7 @@ def ritz(
         matvecs += end - size
         block = (AV[size:end] @ V[:end].mT).double()
         if not torch.isfinite(block).all():
-            raise ValueError("objective: a product H v is not finite: the run has diverged")
+            raise NotFiniteError("objective: a product H v is not finite: the run has diverged")
         T[size:end, :end], T[:end, size:end] = block, block.mT
         size = end
         theta, Y = torch.linalg.eigh(0.5 * (T[:size, :size] + T[:size, :size].mT))

@@ -3,9 +3,10 @@
 Each measurement starts from what the last two left: the two leading Ritz vectors of the last one,
 and the leading one of the one before. At the edge of stability the parameters swing with period
 two, so the older vector is often the better start; the second Ritz vector is there when two
-eigenvalues cross. Products go on until the leading residual is at most 1% (the second: 5%) of the
-eigenvalue. A small residual does not prove that the pair is the largest, so every 50th
-measurement is compared with a solve from random vectors, which also restarts the follower.
+eigenvalues cross. Products go on until the leading residual is at most 2% (the second: 10%) of the
+eigenvalue; the error of the value goes with its square. A small residual does not prove that the
+pair is the largest, so every 50th measurement also solves from random vectors. Each Ritz value is
+a lower bound, so the larger of the two is kept and followed from there.
 
 >>> from kit.models import mlp
 >>> X, y = torch.eye(3), torch.arange(3)
@@ -24,13 +25,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kit.lanczos import random_vectors, ritz
+from kit.checks import check_int, check_one_of
+from kit.lanczos import EigenResult, NotFiniteError, random_vectors, ritz
 from kit.objective import Objective
-from kit.operators import Product, operator_product
+from kit.operators import OPERATORS, Product, operator_product
 
 COLD_EVERY = 50
-WARM_TOL = (1e-2, 5e-2)
-COLD_TOL = (1e-3, 5e-2)
+WARM_TOL = (2e-2, 1e-1)
+COLD_TOL = (1e-3, 1e-3)
+COLD_MATVECS = 200
 MISMATCH = 1e-2  # relative difference of a warm from a cold value that is reported
 
 
@@ -38,9 +41,9 @@ MISMATCH = 1e-2  # relative difference of a warm from a cold value that is repor
 class Tracked:
     """One measurement: the value, its residual, the products spent, and the last cold check.
 
-    `cold`: whether this value comes from a solve from random vectors. `mismatch`: by how much the
-    followed value was off, relatively, when this cold solve checked it (None where it was not
-    checked).
+    `cold`: whether there was a solve from random vectors. `mismatch`: by how much, relatively, the
+    followed value was below the cold one that checked it, 0 where it was not; None where nothing
+    was checked.
     """
 
     value: float
@@ -66,8 +69,11 @@ class EigenTracker:
         seed: int = 0,
         max_matvecs: int = 16,
     ) -> None:
-        self.operator, self.max_matvecs = operator, max_matvecs
-        self._generator = torch.Generator().manual_seed(seed)
+        if not callable(operator):
+            check_one_of("operator", operator, OPERATORS)
+        self.operator = operator
+        self.max_matvecs = check_int("max_matvecs", max_matvecs, low=1)
+        self._generator = torch.Generator().manual_seed(check_int("seed", seed, low=0))
         self._last: Tensor | None = None
         self._before: Tensor | None = None
         self._count = 0
@@ -78,43 +84,45 @@ class EigenTracker:
 
     def measure(self, objective: Objective) -> Tracked:
         """Measure at the objective's present parameters; NaN where they have diverged."""
-        check = self._count % COLD_EVERY == 0 and self._last is not None
+        check = self._last is None or self._count % COLD_EVERY == 0
         self._count += 1
         try:
             followed = None if self._last is None else self._solve(objective, cold=False)
-            if followed is not None and not check:
-                return _tracked(followed, cold=False)
-            result = self._solve(objective, cold=True)
-        except (ValueError, torch.linalg.LinAlgError):
+            cold = self._solve(objective, cold=True) if check else None
+        except (NotFiniteError, torch.linalg.LinAlgError):
             self.restart()
             return Tracked(float("nan"), float("nan"), 0, True)
+        matvecs = sum(result.matvecs for result in (followed, cold) if result is not None)
         mismatch = None
-        if followed is not None:
-            found, value = float(followed.values[0]), float(result.values[0])
-            mismatch = abs(found - value) / max(abs(value), 1e-12)
-        return _tracked(result, cold=True, mismatch=mismatch)
+        if cold is None or (followed is not None and followed.values[0] >= cold.values[0]):
+            best = followed
+        else:
+            best = cold
+        value = float(best.values[0])
+        if followed is not None and cold is not None:
+            mismatch = (value - float(followed.values[0])) / max(abs(value), 1e-12)
+        self._before = None if self._last is None else self._last[:, :1]
+        self._last = best.vectors
+        return Tracked(value, float(best.residuals[0]), matvecs, check, mismatch)
 
-    def _solve(self, objective: Objective, *, cold: bool):
+    def _solve(self, objective: Objective, *, cold: bool) -> EigenResult:
         theta = objective.point().theta
         if cold:
             start = random_vectors(theta, 2, self._generator)
-            tol, limit = COLD_TOL, 200
+            tol, limit = COLD_TOL, COLD_MATVECS
         else:
             blocks = [self._last] if self._before is None else [self._last, self._before]
             start = torch.cat(blocks, dim=1)
             tol, limit = WARM_TOL, self.max_matvecs
         named = isinstance(self.operator, str)
-        result = ritz(
+        return ritz(
             operator_product(objective, self.operator) if named else self.operator(objective),
             start[:, : len(theta)],
-            min(2, len(theta)),
+            2,
             tol=tol,
             max_matvecs=limit,
             generator=self._generator,
         )
-        self._before = None if self._last is None else self._last[:, :1]
-        self._last = result.vectors
-        return result
 
     def state_dict(self) -> dict:
         """Everything that the next measurement depends on."""
@@ -128,9 +136,3 @@ class EigenTracker:
     def load_state_dict(self, state: dict) -> None:
         self._last, self._before, self._count = state["last"], state["before"], state["count"]
         self._generator.set_state(state["generator"])
-
-
-def _tracked(result, *, cold: bool, mismatch: float | None = None) -> Tracked:
-    return Tracked(
-        float(result.values[0]), float(result.residuals[0]), result.matvecs, cold, mismatch
-    )

@@ -33,6 +33,7 @@ MEASURES = (
     "batch_sharpness",
     "bound",
 )
+IN_A_ROW = 30  # steps between two changes that Repair takes back together
 GHOSTS = 3  # earlier runs that stay in the picture
 STEP_SECONDS = 1 / 30  # with measuring, a step should not take longer
 LIVE_SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
@@ -85,6 +86,7 @@ class Session:
         self.rescaled: dict[str, float] | None = None
         self.status = "Ready. Press Run."
         self._safe: tuple[dict, float, str] | None = None
+        self._changed = 0  # step of the latest change
         self._cost_step = self._cost_measure = 0.0
         self.epoch = getattr(self, "epoch", 0) + 1  # a new run: pictures start afresh
 
@@ -193,12 +195,13 @@ class Session:
             self.config = replace(self.config, **{name: getattr(self.training, name)})
 
     def _remember(self, change: str) -> None:
-        """Keep the state before a change, for Repair: of changes at one step, before the first."""
+        """Keep the state before a change, for Repair; of changes in a row, before the first."""
         if self.training.diverged is not None:
             return
-        if self._safe is None or self._safe[0]["step"] != self.training.steps:
+        if self._safe is None or self.training.steps - self._changed > IN_A_ROW:
             state = self.training.state_dict() | {"step": self.training.steps}
             self._safe = (state, self.alpha, change)
+        self._changed = self.training.steps
 
     @property
     def rescaling_fault(self) -> str | None:

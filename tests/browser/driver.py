@@ -1,4 +1,4 @@
-"""The live page as a reader meets it: keys, numbers, words. No fixed waits: each waits for a fact."""
+"""The live page as a reader meets it: keys, numbers, words. It waits for facts, never for time."""
 
 import re
 from pathlib import Path

@@ -5,6 +5,7 @@
   const root = document.documentElement;
   const MESSAGES = {
     slow: "Still starting. On a busy machine the first start can take half a minute.",
+    stuck: "This takes unusually long. If nothing changes soon, reload the page.",
     ready: "The page is ready.",
     back: "The connection is back.",
     away: "The connection to the server is interrupted. Trying again…",
@@ -38,7 +39,8 @@
   }
 
   root.dataset.kernel = "starting";
-  window.voila_heartbeat = () => say(MESSAGES.slow);
+  let beats = 0; // one in ten seconds
+  window.voila_heartbeat = () => say(++beats < 7 ? MESSAGES.slow : MESSAGES.stuck);
 
   // Mathematics is hidden, in the room that it takes, until MathJax has set it.
   const markMath = new MutationObserver(() => {

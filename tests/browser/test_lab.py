@@ -12,9 +12,9 @@ def test_the_page_is_live_in_lab(visit, lab_server):
     seen = visit(lab_server.url(NOTEBOOK), viewport={"width": 1600, "height": 1000})
     page = seen.page
     page.get_by_text("from kit.live import Explorer").first.wait_for(timeout=60_000)
-    page.keyboard.press("Escape")
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    page.get_by_text("from kit.live import Explorer").first.click()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.keyboard.press("Control+Enter")
     live = LivePage(page)
     live.press("run")
     live.expect_status("Running.")

@@ -228,8 +228,11 @@ class Training:
     def _intervene(self, name: str, old: Any, new: Any) -> None:
         """Changes of one setting at one step count as one, from the first value to the last."""
         for index, change in enumerate(self.interventions):
-            if change.step == self.steps and change.name == name != "rescale":
+            if change.step == self.steps and change.name == name:
                 old = change.old
+                if name.startswith("rescale"):
+                    new = tuple(a * b for a, b in zip(change.new, new, strict=True))
+                    old = None if any(abs(a - 1) > 1e-6 for a in new) else new
                 del self.interventions[index]
                 break
         if old != new:

@@ -37,6 +37,7 @@ GAP, BOUND = "#56B4E9", "#CC79A7"
 
 WIDTH, HEIGHT, DPI = 720, 450, 160
 POINTS = 700  # of a line at most, in pairs of least and greatest
+OUTLIER = 300  # times the median: beyond it, a run that breaks leaves the picture
 FIRST_STEPS = 300  # room on the step axis at the start
 
 Columns = Mapping[str, Sequence[float]]
@@ -332,6 +333,9 @@ class _Axes:
                     continue
                 lows.append(float(values.min()))
                 highs.append(float(values.max()))
+                cap = OUTLIER * float(np.median(np.abs(values)))
+                highs[-1] = min(highs[-1], cap) if cap > 0 else highs[-1]
+                lows[-1] = max(lows[-1], -cap) if cap > 0 else lows[-1]
         if not lows:
             return (min(weak), max(weak)) if weak else (None, None)
         low, high = min(lows), max(highs)
@@ -368,6 +372,7 @@ class _Axes:
                 self._band(line, history)
             artist = self._lines[line.column]
             artist.set_data(x, y)
+            artist.set_marker("o" if len(x) == 1 else "")
             ax.draw_artist(artist)
             ends.append((float(y[-1]), line))
         self._draw_labels(ends, labels)

@@ -331,14 +331,21 @@ def explain(broken: Divergence, session: Session) -> str:
     what = {"blow-up": "Blow-up", "collapse": "Collapse"}[broken.kind]
     sentence = f"{what} at step {broken.step}: {broken.reason}."
     since = training.interventions[-1].step if training.interventions else 0
-    steps = [(v, t) for t, v in enumerate(training.history.get("sharpness", [])) if t >= since]
-    lam, when = max((pair for pair in steps if math.isfinite(pair[0])), default=(math.nan, 0))
-    if math.isfinite(lam):
-        sentence += f" Sharpness had reached λ = {lam:.3g} at step {when}, η = {training.lr:.3g}"
-        if math.isfinite(broken.threshold):
-            side = "above" if lam > broken.threshold else "below"
-            sentence += f": {side} the threshold {broken.threshold:.3g}"
-        sentence += "."
+    edge = broken.threshold
+    measured = [
+        (v, t)
+        for t, v in enumerate(training.history.get("sharpness", []))
+        if t >= since and math.isfinite(v)
+    ]
+    above = next(((v, t) for v, t in measured if v > edge), None)
+    if above is not None:
+        sentence += (
+            f" Sharpness was λ = {above[0]:.3g} at step {above[1]}, "
+            f"above the threshold {edge:.3g} at η = {training.lr:.3g}."
+        )
+    elif measured:
+        lam, when = max(measured)
+        sentence += f" Sharpness was at most λ = {lam:.3g}, at step {when}; η = {training.lr:.3g}."
     if broken.kind == "collapse":
         sentence += " The network ignores its input now, and no gradient will bring it back."
     return sentence

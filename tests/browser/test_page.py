@@ -115,7 +115,7 @@ def test_divergence_is_explained_and_repaired(open_page):
     seen, live = open_page()
     live.slide_to("rescale", "× 0.1", down=True)
     live.press("run")
-    live.expect_status(re.compile(r"Blow-up at step \d+: .*λ = .*η = 0.4.*threshold 5"))
+    live.expect_status(re.compile(r"Blow-up at step \d+: .*λ = .*threshold 5 at η = 0.4"))
     repair = live.root.locator("button.kit-c-repair")
     expect(repair).to_contain_text("before the layers were rescaled")
     live.screenshot("blow-up")

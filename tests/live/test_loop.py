@@ -1,0 +1,214 @@
+import asyncio
+import threading
+
+import pytest
+
+from kit.live.loop import FRAME, GONE, LATE, SLOWEST, LiveLoop, Mailbox, Pacer
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+class Show:
+    """A show that counts; `running` until told to pause."""
+
+    def __init__(self):
+        self.on, self.handled, self.frames, self.stills, self.worked = False, [], [], 0, 0
+
+    def handle(self, name, value):
+        self.handled.append((name, value))
+        if name == "run":
+            self.on = True
+        if name == "pause":
+            self.on = False
+
+    def running(self):
+        return self.on
+
+    def work(self, seconds):
+        self.worked += 1
+
+    def frame(self, number):
+        self.frames.append(number)
+
+    def still(self):
+        self.stills += 1
+
+    def lost(self):
+        self.on = False
+
+
+def test_a_newer_value_replaces_an_older_one_but_commands_all_stay():
+    box = Mailbox()
+    for value in range(1000):
+        box.put("lr", value)
+    box.put("step")
+    box.put("step")
+    box.put("lr", 7)
+    assert box.take() == [("lr", 999), ("step", None), ("step", None), ("lr", 7)]
+    assert box.take() == []
+
+
+def test_mail_from_many_threads_arrives_and_the_last_of_each_is_the_newest():
+    box = Mailbox()
+
+    def write(name):
+        for value in range(2000):
+            box.put(name, value)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    newest = dict(box.take())
+    assert newest == {"a": 1999, "b": 1999, "c": 1999}
+
+
+def test_the_next_frame_waits_for_the_last_one():
+    clock = Clock()
+    pacer = Pacer(clock)
+    assert pacer.due()
+    first = pacer.send()
+    clock.now += 5
+    assert not pacer.due()
+    pacer.acknowledge(first - 1)  # an old one does not count
+    assert not pacer.due()
+    pacer.acknowledge(first)
+    assert pacer.due()
+
+
+def test_late_answers_halve_the_rate_and_prompt_ones_restore_it():
+    clock = Clock()
+    pacer = Pacer(clock)
+    for _ in range(12):
+        number = pacer.send()
+        clock.now += 2 * LATE
+        pacer.acknowledge(number)
+    assert pacer.interval == SLOWEST
+    for _ in range(12):
+        number = pacer.send()
+        clock.now += LATE / 10
+        pacer.acknowledge(number)
+    assert pacer.interval == FRAME
+
+
+def test_ten_silent_seconds_mean_that_nobody_watches():
+    clock = Clock()
+    pacer = Pacer(clock)
+    clock.now += 100
+    assert not pacer.gone()  # nothing was sent
+    pacer.send()
+    clock.now += GONE - 0.1
+    assert not pacer.gone()
+    clock.now += 0.2
+    assert pacer.gone()
+    pacer.begin()
+    assert pacer.due()
+    assert not pacer.gone()
+
+
+def run_in_loop(story):
+    async def main():
+        show = Show()
+        await story(show, LiveLoop(show))
+        return show
+
+    return asyncio.run(main())
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def test_paused_there_is_no_task():
+    async def story(show, live):
+        live.mailbox.put("run")
+        await until(lambda: show.worked > 3)
+        assert live._task is not None
+        live.mailbox.put("pause")
+        await until(lambda: live._task is None)
+        worked = show.worked
+        await asyncio.sleep(0.05)
+        assert show.worked == worked
+        assert show.stills == 1
+
+    run_in_loop(story)
+
+
+def test_without_an_answer_one_frame_is_sent_and_no_more():
+    async def story(show, live):
+        live.mailbox.put("run")
+        await until(lambda: show.worked > 200)
+        assert show.frames == [1]
+        live.mailbox.put("ack", 1)
+        await until(lambda: len(show.frames) == 2)
+        live.mailbox.put("pause")
+        await until(lambda: live._task is None)
+
+    run_in_loop(story)
+
+
+def test_a_silent_page_pauses_the_run():
+    async def story(show, live):
+        clock = Clock()
+        live.pacer = Pacer(clock)
+        live.mailbox.put("run")
+        await until(lambda: show.frames == [1])
+        clock.now += GONE + 1
+        await until(lambda: live._task is None)
+        assert not show.on
+
+    run_in_loop(story)
+
+
+def test_of_several_only_the_one_started_last_runs():
+    async def story(show, live):
+        other_show = Show()
+        other = LiveLoop(other_show)
+        live.mailbox.put("run")
+        await until(lambda: show.worked > 2)
+        other.mailbox.put("run")
+        await until(lambda: not show.on and live._task is None)
+        assert other_show.on
+        other.mailbox.put("pause")
+        await until(lambda: other._task is None)
+
+    run_in_loop(story)
+
+
+def test_mail_from_another_thread_wakes_the_loop():
+    async def story(show, live):
+        thread = threading.Thread(target=live.mailbox.put, args=("step",))
+        thread.start()
+        await until(lambda: show.handled == [("step", None)])
+        thread.join()
+        await until(lambda: live._task is None)
+
+    run_in_loop(story)
+
+
+def test_without_an_event_loop_mail_is_handled_at_once():
+    show = Show()
+    live = LiveLoop(show)
+    live.mailbox.put("lr", 0.1)
+    assert show.handled == [("lr", 0.1)]
+    assert show.stills == 1
+
+
+@pytest.mark.parametrize("values", [1, 1000])
+def test_a_storm_of_slider_events_ends_at_the_last_value(values):
+    async def story(show, live):
+        for value in range(values):
+            live.mailbox.put("lr", value)
+        await until(lambda: live._task is None and show.handled)
+        assert show.handled == [("lr", values - 1)]
+
+    run_in_loop(story)

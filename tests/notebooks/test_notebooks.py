@@ -1,0 +1,44 @@
+"""Every notebook runs from top to bottom without a page, ends by itself, and is kept without output."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_it_runs_and_ends(notebook, tmp_path):
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert any("application/vnd.jupyter.widget-view+json" in out.get("data", {}) for out in shown)
+
+
+def test_it_ends_while_a_run_goes_on(notebook, tmp_path):
+    """Background tasks never keep a notebook from completing."""
+    source = (
+        notebook.cells[1].source.replace("Explorer(", "page = Explorer(") + "\npage.run()\npage"
+    )
+    notebook.cells[1].source = source
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+
+
+def test_cells_are_short_and_hold_no_output(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            lines = [line for line in cell.source.splitlines() if line.strip()]
+            assert 1 <= len(lines) <= 5
+            assert cell.outputs == []
+            assert cell.execution_count is None

@@ -231,7 +231,7 @@ class Controls:
     def _batch_size(self, session):
         return widgets.SelectionSlider(
             options=batch_options(session.training.objective.n),
-            value=session.training.batch_size or FULL,
+            value=FULL,
             description=TEXTS["batch_size"].label,
         )
 
@@ -239,7 +239,7 @@ class Controls:
         return widgets.FloatSlider(
             value=session.training.momentum,
             min=0,
-            max=0.99,
+            max=max(0.99, session.training.momentum),
             step=0.01,
             description=TEXTS["momentum"].label,
         )

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from kit.curvature import eigenvalues
 from kit.divergence import Divergence
 from kit.presets import RunConfig
 from kit.rescaling import symmetric_layers, symmetry_fault
@@ -220,17 +221,18 @@ class Session:
         training = self.training
         self.training_up_to_date()
         before, f = self._last("sharpness"), training.objective.outputs().clone()
-        invariant = self._last("invariant_sharpness")
+        invariant = float(eigenvalues(training.objective, operator="layer", tol=1e-4).values[0])
         layers = len(symmetric_layers(training.model))
         training.rescale((factor, *(1.0,) * (layers - 2), 1 / factor))
         change = (training.objective.outputs() - f).abs().max() / f.abs().max().clamp(min=1e-30)
-        after, invariant_after = self._last("sharpness"), self._last("invariant_sharpness")
+        after = self._last("sharpness")
+        again = float(eigenvalues(training.objective, operator="layer", tol=1e-4).values[0])
         self.alpha = alpha
         self.rescaled = {
             "alpha": alpha,
             "output change": float(change),
             "sharpness factor": after / before if before else math.nan,
-            "invariant change": abs(invariant_after / invariant - 1) if invariant else math.nan,
+            "invariant change": abs(again / invariant - 1) if invariant else math.nan,
         }
         self.status = (
             f"Rescaled to α = {alpha:.3g}: sharpness times "

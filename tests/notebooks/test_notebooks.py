@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom without a page, ends by itself, and is kept without output."""
+"""Every notebook runs from top to bottom without a page, ends by itself, and holds no output."""
 
 from pathlib import Path
 

@@ -159,6 +159,7 @@ class Explorer(widgets.VBox):
         if session.running:  # else `still` follows, which says it once the numbers are there
             self._show_controls()
             self._say()
+            self._stage.count(words.numbers(session), words.phase(session))
 
     def _first_steps(self) -> None:
         """A short run, so that there is something to see before the first key press."""

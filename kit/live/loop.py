@@ -27,6 +27,7 @@ SLICE = 0.02  # seconds of training between two looks at the mail
 FRAME = 1 / 20  # seconds between frames, at best
 SLOWEST = 1.0  # seconds between frames on a slow link
 LATE = 0.25  # an acknowledgement later than this halves the rate
+TURNS = 6  # of the event loop between two slices
 GONE = 10.0  # after so long without one, nobody is watching
 
 
@@ -158,6 +159,12 @@ class LiveLoop:
             other.mailbox.put("pause", "Paused: another run on this page was started.")
         LiveLoop._active = weakref.ref(self)
 
+    async def _let_others(self) -> None:
+        """Time for the kernel to take a message: that needs several turns of the event loop, and
+        with a slice of training between two of them a slider would lag by as many slices."""
+        for _ in range(TURNS):
+            await asyncio.sleep(0.0003)
+
     async def _main(self) -> None:
         self._take_mail()
         while self.show.running():
@@ -166,7 +173,7 @@ class LiveLoop:
                 self.show.lost()
             elif self.pacer.due():
                 self.show.frame(self.pacer.send())
-            await asyncio.sleep(0.001)
+            await self._let_others()
             self._take_mail()
         self.show.still()
         # No await since the last look at the mail: what comes from now on finds no task.

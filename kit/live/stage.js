@@ -74,9 +74,9 @@ function render({ model, el }) {
   }
 
   async function onMessage(content, buffers) {
-    if (content.type !== "frame") return;
     showNumbers(content.numbers);
     phase.textContent = content.phase;
+    if (content.type !== "frame") return;
     await Promise.all(content.keys.map((key, i) => picture(key, buffers[i], "image/jpeg")));
     // A hidden page gets no animation frame, so it does not answer.
     requestAnimationFrame(() => {
@@ -94,8 +94,8 @@ function render({ model, el }) {
       if (image) image.alt = text;
     }
     words.textContent = model.get("words");
-    showNumbers(model.get("numbers"));
   }
+  const count = () => showNumbers(model.get("numbers"));
   function say() {
     status.textContent = model.get("status");
     status.classList.toggle("kit-broken", model.get("broken"));
@@ -103,7 +103,8 @@ function render({ model, el }) {
     phase.textContent = "";
   }
   model.on("change:stills", show);
-  model.on("change:alts change:words change:numbers", describe);
+  model.on("change:alts change:words", describe);
+  model.on("change:numbers", count);
   model.on("change:status change:broken", say);
 
   // The controls are ipywidgets, which give a slider no name; it gets one here.
@@ -173,6 +174,7 @@ function render({ model, el }) {
 
   show();
   describe();
+  count();
   requestAnimationFrame(attach);
   return () => {
     watch.disconnect();

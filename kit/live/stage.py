@@ -49,3 +49,7 @@ class Stage(anywidget.AnyWidget):
             "phase": phase,
         }
         self.send(content, list(images.values()))
+
+    def count(self, numbers: Sequence, phase: str) -> None:
+        """Send the numbers ahead of the next frame, which may have to wait for its turn."""
+        self.send({"type": "numbers", "numbers": list(numbers), "phase": phase})

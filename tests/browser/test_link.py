@@ -46,17 +46,26 @@ def test_on_a_slow_link_frames_do_not_queue(visit, voila_server, link):
     seen.check()
 
 
-def test_a_closed_page_loses_its_kernel(visit, tmp_path):
+def test_a_page_that_is_gone_loses_its_kernel(visit, tmp_path):
     with running("serve", tmp_path, *CULL) as server:
+        with link_to(urlsplit(server.address).port) as link:
+            seen = visit(through(link, server.url(NOTEBOOK)))
+            live = LivePage(seen.page)
+            live.press("run")
+            live.expect_status("Running.")
+            kernels = server.kernels()
+            assert len(kernels) == 1
+            link.cut()  # for good: the page cannot even say goodbye
+            # 10 s without an answer, then idle for 15 s.
+            assert not psutil.wait_procs(kernels, timeout=60)[1]
+
         seen = visit(server.url(NOTEBOOK))
         live = LivePage(seen.page)
         live.press("run")
         live.expect_status("Running.")
         kernels = server.kernels()
-        assert len(kernels) == 1
-        seen.page.context.close()
-        # 10 s without an answer, then idle for 15 s.
-        assert not psutil.wait_procs(kernels, timeout=60)[1]
+        seen.page.goto("about:blank")  # closed as a reader does: at once
+        assert not psutil.wait_procs(kernels, timeout=10)[1]
 
 
 def test_a_hidden_page_pauses_and_costs_nothing(visit, voila_server):

@@ -32,6 +32,7 @@ from kit.evaluation import evaluate_outputs
 from kit.load import Dataset
 from kit.losses import LOSSES
 from kit.objective import ClosedFormPoint, Objective, Point
+from kit.optimizers import SGD, Adam
 from kit.probes import PROBES, Probe
 from kit.rescaling import block_factors, check_factors, scale_parameters, symmetric_layers
 
@@ -100,7 +101,7 @@ class Training:
     >>> run.history["step"][-1], math.isnan(run.history["sharpness"][-2])
     (10.0, True)
 
-    `optimizer`: "sgd" (momentum, Nesterov) or "adam", torch's own; `batch_size=None` is full batch;
+    `optimizer`: "sgd" (momentum, Nesterov) or "adam", as torch's; `batch_size=None` is full batch;
     `sam_radius` takes the gradient at theta + rho g/|g|; `mixup` a > 0 mixes pairs of samples with
     weights from Beta(a, a). `measures` are names from `kit.probes`, measured every `every` steps.
     Row k of `.history` holds loss and measures at the parameters after k steps; `loss` is the
@@ -167,7 +168,7 @@ class Training:
             raise ValueError("nesterov: got True with momentum 0; takes a momentum above 0")
         if optimizer == "adam" and (momentum or nesterov):
             raise ValueError("momentum: got a value with optimizer='adam', which has its own betas")
-        self._optimizer = self._make_optimizer()
+        self._optimizer = Adam() if optimizer == "adam" else SGD(nesterov=nesterov)
         self._sampler = torch.Generator().manual_seed(self.seed)
         self._order = torch.zeros(0, dtype=torch.long)
         named = self.objective.named_loss
@@ -215,13 +216,6 @@ class Training:
         if value == old:
             return
         self._settings[name] = value
-        group = self._optimizer.param_groups[0]
-        if name in ("lr", "weight_decay"):
-            group[name] = value
-        elif name == "momentum" and self.optimizer == "sgd":
-            group["momentum"], group["nesterov"] = value, self.nesterov and value > 0
-            if value == 0:
-                self._optimizer.state.clear()
         self._intervene(name, old, value)
         self.history.fill_last(self._settings_row())
 
@@ -243,20 +237,6 @@ class Training:
             return None
         b = check_int("batch_size", batch_size, low=1, high=self.objective.n)
         return None if b == self.objective.n else b
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        s = self._settings
-        if self.optimizer == "adam":
-            return torch.optim.Adam(
-                self.model.parameters(), lr=s["lr"], weight_decay=s["weight_decay"]
-            )
-        return torch.optim.SGD(
-            self.model.parameters(),
-            lr=s["lr"],
-            momentum=s["momentum"],
-            nesterov=self.nesterov,
-            weight_decay=s["weight_decay"],
-        )
 
     @property
     def steps(self) -> int:
@@ -315,12 +295,8 @@ class Training:
         return X, targets
 
     def _apply(self, gradient: Tensor) -> None:
-        parameters = list(self.model.parameters())
-        for p, g in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
-            p.grad = g.view_as(p)
-        self._optimizer.step()
-        for p in parameters:
-            p.grad = None
+        settings = {name: self._settings[name] for name in ("lr", "momentum", "weight_decay")}
+        self._write(self._optimizer(self.objective.flat_parameters(), gradient, **settings))
 
     def _write(self, theta: Tensor) -> None:
         parameters = list(self.model.parameters())
@@ -396,17 +372,7 @@ class Training:
 
     def preconditioner(self) -> Tensor | None:
         """Adam's P = (1 - beta_1^t) (sqrt(v / (1 - beta_2^t)) + eps), (P,); None without one."""
-        if self.optimizer != "adam" or not self._optimizer.state:
-            return None
-        group = self._optimizer.param_groups[0]
-        beta1, beta2 = group["betas"]
-        parts = []
-        for p in self.model.parameters():
-            state = self._optimizer.state[p]
-            t = float(state["step"])
-            v = state["exp_avg_sq"] / (1 - beta2**t)
-            parts.append(((1 - beta1**t) * (v.sqrt() + group["eps"])).flatten())
-        return torch.cat(parts)
+        return self._optimizer.preconditioner() if self.optimizer == "adam" else None
 
     def threshold(self) -> tuple[float, str]:
         """The stability threshold of the present settings, and what it is; NaN with the reason."""
@@ -467,15 +433,9 @@ class Training:
         layers = symmetric_layers(self.model)
         factors = check_factors(factors, len(layers))
         scale_parameters(layers, factors)
-        name = "rescale"
-        if self.optimizer == "adam":
-            self._optimizer.state.clear()
-            name = "rescale (Adam's moments reset)"
-        else:
-            for p, a in zip(self.model.parameters(), block_factors(layers, factors), strict=True):
-                buffer = self._optimizer.state.get(p, {}).get("momentum_buffer")
-                if buffer is not None:
-                    buffer.div_(a)
+        blocks = zip(self.objective.blocks(), block_factors(layers, factors), strict=True)
+        self._optimizer.rescale(torch.cat([torch.full_like(p.flatten(), a) for p, a in blocks]))
+        name = "rescale" if self.optimizer == "sgd" else "rescale (Adam's moments reset)"
         for probe in self.probes.values():
             probe.restart()
         self._intervene(name, None, tuple(factors))
@@ -497,7 +457,7 @@ class Training:
         )
         other.test_objective = Objective(other.model, test.X, test.y, loss=self.loss)
         other._settings = dict(self._settings)
-        other._optimizer = other._make_optimizer()
+        other._optimizer = copy.copy(self._optimizer)
         other._sampler = torch.Generator()
         other._once = None
         other._watch = DivergenceWatch(self._watch.best_constant)
@@ -511,7 +471,7 @@ class Training:
         return {"history": self.history.copy()} | copy.deepcopy(
             {
                 "model": self.model.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
+                "optimizer": vars(self._optimizer),
                 "settings": self._settings,
                 "sampler": self._sampler.get_state(),
                 "order": self._order,
@@ -537,8 +497,7 @@ class Training:
         state = copy.deepcopy({name: value for name, value in state.items() if name != "history"})
         self.model.load_state_dict(state["model"])
         self._settings = state["settings"]
-        self._optimizer = self._make_optimizer()
-        self._optimizer.load_state_dict(state["optimizer"])
+        vars(self._optimizer).update(state["optimizer"])
         self._sampler.set_state(state["sampler"])
         self._order, self._measurements = state["order"], state["measurements"]
         for name, probe in self.probes.items():

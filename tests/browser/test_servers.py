@@ -39,9 +39,8 @@ def test_voila_shows_a_page_and_culls_its_kernel(visit, notebooks, tmp_path):
 def test_lab_opens_the_notebook(visit, notebooks, tmp_path):
     with running("lab", tmp_path, "--allow-root", notebooks=notebooks) as server:
         seen = visit(server.url("page.ipynb"))
-        seen.page.get_by_text("import ipywidgets").wait_for()
-        seen.page.keyboard.press("Escape")
-        seen.page.get_by_role("menuitem", name="Run", exact=True).click()
-        seen.page.get_by_text("Run All Cells", exact=True).click()
+        seen.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        seen.page.get_by_text("import ipywidgets").click()
+        seen.page.keyboard.press("Control+Enter")
         seen.page.get_by_text("It runs", exact=True).wait_for()
         seen.check()

@@ -208,7 +208,7 @@ class Explorer(widgets.VBox):
         return self._panels[key].encode(
             session.training.history,
             ghosts=session.ghosts,
-            marks=[c for c in session.training.interventions if c.name != "every"],
+            marks=session.marks(),
             labels=words.line_labels(session),
             still=still,
         )
@@ -219,6 +219,7 @@ class Explorer(widgets.VBox):
 
     def _say(self) -> None:
         self._stage.broken = self.session.training.diverged is not None
+        self._stage.phase = words.phase(self.session)
         self._stage.status = self.session.status
 
     def _on_message(self, content: dict) -> None:

@@ -24,7 +24,7 @@ from kit.curvature import eigenvalues
 from kit.divergence import Divergence
 from kit.presets import RunConfig
 from kit.rescaling import symmetric_layers, symmetry_fault
-from kit.training import Training
+from kit.training import Intervention, Training
 
 MEASURES = (
     "sharpness",
@@ -112,6 +112,23 @@ class Session:
                 raise ValueError(f"{name}: is not something that this run can change")
         except (ValueError, TypeError) as error:
             self.status = f"Not done: {error}"
+
+    def marks(self) -> list[Intervention]:
+        """The reader's changes as the picture marks them: a drag over several steps is one."""
+        marks: list[Intervention] = []
+        for change in self.training.interventions:
+            if change.name == "every":
+                continue
+            before = marks[-1] if marks else None
+            in_a_row = before is not None and change.step - before.step <= IN_A_ROW
+            if in_a_row and before.name == change.name:
+                new = change.new
+                if change.name.startswith("rescale"):
+                    new = tuple(a * b for a, b in zip(before.new, new, strict=True))
+                marks[-1] = replace(before, new=new)
+            else:
+                marks.append(change)
+        return marks
 
     def settings(self) -> dict[str, Any]:
         """Everything that a control can set, as it is now."""

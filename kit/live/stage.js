@@ -100,12 +100,12 @@ function render({ model, el }) {
     status.textContent = model.get("status");
     status.classList.toggle("kit-broken", model.get("broken"));
     root()?.classList.toggle("kit-is-broken", model.get("broken"));
-    phase.textContent = "";
+    phase.textContent = model.get("broken") ? "" : model.get("phase");
   }
   model.on("change:stills", show);
   model.on("change:alts change:words", describe);
   model.on("change:numbers", count);
-  model.on("change:status change:broken", say);
+  model.on("change:status change:broken change:phase", say);
 
   // The controls are ipywidgets, which give a slider no name; it gets one here.
   const root = () => el.closest(".kit-explorer");

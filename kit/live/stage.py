@@ -28,6 +28,7 @@ class Stage(anywidget.AnyWidget):
     stills = traitlets.Dict().tag(sync=True)
     alts = traitlets.Dict().tag(sync=True)
     numbers = traitlets.List().tag(sync=True)
+    phase = traitlets.Unicode("").tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
     broken = traitlets.Bool(False).tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)

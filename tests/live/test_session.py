@@ -45,6 +45,21 @@ def test_a_rescale_by_ten_changes_sharpness_and_nothing_else():
     assert session.rescaled["invariant change"] < 1e-3
 
 
+def test_a_drag_over_several_steps_is_one_mark():
+    session = Session(SMALL)
+    for lr in (0.19, 0.15, 0.1):
+        session.training.run(2)
+        session.do("lr", lr)
+    session.do("rescale", 2.0)
+    session.training.run(1)
+    session.do("rescale", 4.0)
+    marks = session.marks()
+    assert [(mark.step, mark.name) for mark in marks] == [(2, "lr"), (6, "rescale")]
+    assert marks[0].new == 0.1
+    assert marks[1].new[0] == pytest.approx(4.0)
+    assert len(session.training.interventions) == 5
+
+
 def test_fork_keeps_the_run_so_far_and_goes_on():
     session = Session(SMALL)
     session.training.run(5)

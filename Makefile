@@ -34,7 +34,8 @@ lab: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	"$(BIN)/ruff" check .
 	"$(BIN)/ruff" format --check .
-	"$(BIN)/python" -m pytest $(FLAGS)
+	"$(BIN)/python" -m pytest --numprocesses=2 --ignore=tests/browser $(FLAGS)
+	"$(BIN)/python" -m pytest tests/browser $(FLAGS)
 
 bench: $(VENV)/dev.stamp
 	"$(BIN)/python" -m tests.bench

@@ -20,7 +20,7 @@ import math
 import torch
 from torch import Tensor
 
-from kit.checks import check_int, check_one_of
+from kit.checks import check_int, check_one_of, check_seed
 from kit.estimate import Estimate
 from kit.objective import Objective
 
@@ -49,7 +49,7 @@ def batch_sharpness(
     batch_size = check_int("batch_size", batch_size, low=1, high=objective.n)
     batches = check_int("batches", batches, low=2)
     check_one_of("definition", definition, ("mean_of_ratios", "ratio_of_means"))
-    generator = torch.Generator().manual_seed(check_int("seed", seed, low=0))
+    generator = torch.Generator().manual_seed(check_seed(seed))
     curvature, square = batch_quotients(objective, batch_size, batches, generator)
     return summarise(curvature, square, definition)
 

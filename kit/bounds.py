@@ -23,6 +23,7 @@ bound. Elsewhere Lambda, r, V and the ranges come from samples: a bound *estimat
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -104,11 +105,18 @@ class BoundCalculator:
             self._prepare_interval()
 
     def __call__(self, model: nn.Module) -> Bound:
+        self._check_outputs(model)
         if self.dataset.population is None:
             return self._estimate(model)
         if self.dataset.population.d == 1:
             return self._on_interval(model)
         return self._on_cube(model)
+
+    def _check_outputs(self, model: nn.Module) -> None:
+        K = input_output_jacobian(model, self.dataset.X_train[:1]).shape[1]
+        wanted = self.dataset.K
+        if K < wanted or (K > wanted and self.dataset.task == "regression"):
+            raise ValueError(f"model: got {K} outputs; takes {wanted}, as the targets have")
 
     # The law is uniform on [low, high]: radius, cells and W_1 are exact.
 
@@ -286,8 +294,11 @@ def breakpoints(model: nn.Module, low: float, high: float) -> Tensor:
     tensor([0.0000, 0.5000, 2.0000], dtype=torch.float64)
 
     Between two of them every pre-activation is linear, so its zeros are found exactly, layer by
-    layer, in float64.
+    layer, in float64. Raises ValueError for any other network.
     """
+    net = architecture(model)
+    if net is None or net.widths[0] != 1 or net.curve[2] is not None:
+        raise ValueError("model: takes a multilayer perceptron of one input, piecewise linear")
     x = torch.tensor([low, high], dtype=torch.float64)
     h = x.unsqueeze(1)
     with torch.no_grad():
@@ -313,15 +324,15 @@ def _examine_interval(model: nn.Module, low: float, high: float) -> tuple[float,
     net = architecture(model)
     if net is None:
         raise ValueError("model: a bound on an interval needs a plain multilayer perceptron")
-    dtype = next(model.parameters()).dtype
+    model = copy.deepcopy(model).double()  # linear pieces can be narrower than float32 tells apart
     if net.curve[2] is None:
         x = breakpoints(model, low, high)
-        middle = 0.5 * (x[1:] + x[:-1]) if len(x) > 1 else x
-        steepest = float(jacobian_norms(model, middle.unsqueeze(1).to(dtype)).max())
+        middle = 0.5 * (x[1:] + x[:-1])
+        steepest = float(jacobian_norms(model, middle.unsqueeze(1)).max())
         with torch.no_grad():
-            largest = float(model(x.unsqueeze(1).to(dtype)).norm(dim=1).max())
+            largest = float(model(x.unsqueeze(1)).norm(dim=1).max())
         return steepest, largest, f"sup J exact: {len(x) - 1} linear pieces"
-    x = torch.linspace(low, high, GRID, dtype=torch.float64).unsqueeze(1).to(dtype)
+    x = torch.linspace(low, high, GRID, dtype=torch.float64).unsqueeze(1)
     half = 0.5 * (high - low) / (GRID - 1)
     bend = second_derivative_bound(model)
     steepest = float(jacobian_norms(model, x).max()) + bend * half
@@ -351,6 +362,8 @@ def second_derivative_bound(model: nn.Module) -> float:
     With z_l' the derivative along a unit direction: ||h''|| <= sup|s''| ||z'||^2 + sup|s'| ||z''||.
     """
     net = architecture(model)
+    if net is None or net.activation not in CURVE_BOUNDS:
+        raise ValueError("model: takes a multilayer perceptron with a smooth activation")
     slope, bend = CURVE_BOUNDS[net.activation]
     first, second = 1.0, 0.0
     for index, W in enumerate(_weights(model)):

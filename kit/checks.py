@@ -34,7 +34,10 @@ def check_number(
     takes = " ".join(["a number", *limits])
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}: got {value!r}; takes {takes}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     inside = (
         math.isfinite(number)
         and (above is None or number > above)
@@ -61,6 +64,26 @@ def check_int(name: str, value: object, *, low: int | None = None, high: int | N
     if (low is not None and number < low) or (high is not None and number > high):
         raise ValueError(f"{name}: got {value!r}; takes {takes}")
     return number
+
+
+def check_seed(seed: object) -> int:
+    """A seed of torch's generators.
+
+    >>> check_seed(0)
+    0
+    """
+    return check_int("seed", seed, low=0, high=2**63 - 1)
+
+
+def check_bool(name: str, value: object) -> bool:
+    """True or False.
+
+    >>> check_bool("bias", True)
+    True
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: got {value!r}; takes True or False")
+    return value
 
 
 def check_one_of(name: str, value: object, choices: Iterable[str]) -> str:

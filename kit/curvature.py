@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from kit.checks import check_int, check_number, check_one_of
+from kit.checks import check_bool, check_int, check_number, check_one_of, check_seed
 from kit.lanczos import EigenResult, random_vectors, ritz
 from kit.objective import Objective
 from kit.operators import operator_product
@@ -54,9 +55,8 @@ def eigenvalues(
     _check_objective(objective)
     k = check_int("k", k, low=1, high=objective.parameters)
     tol = check_number("tol", tol, above=0)
-    seed = check_int("seed", seed, low=0)
-    if not isinstance(largest, bool):
-        raise TypeError(f"largest: got {largest!r}; takes True or False")
+    seed = check_seed(seed)
+    check_bool("largest", largest)
     limit = 40 * k + 1000 if max_matvecs is None else check_int("max_matvecs", max_matvecs, low=k)
     product = operator_product(objective, operator)
     like = objective.point().theta
@@ -120,7 +120,8 @@ def matrix(objective: Objective, operator: str = "hessian") -> Tensor:
             "use eigenvalues() for the ends of the spectrum"
         )
     product = operator_product(objective, operator)
-    identity = torch.eye(P, dtype=objective.point().theta.dtype)
+    theta = objective.point().theta
+    identity = torch.eye(P, dtype=theta.dtype, device=theta.device)
     A = torch.cat([product(columns) for columns in identity.split(64, dim=1)], dim=1)
     return 0.5 * (A + A.mT)
 
@@ -149,6 +150,7 @@ def stability_threshold(
     | Adam, frozen         | (2 + 2 beta_1) / ((1 - beta_1) eta), preconditioned Hessian |
     | coupled weight decay | the above less mu (Adam: mu is part of the Hessian instead)  |
     | SAM, radius rho      | (|g| / 2 rho) (sqrt(1 + 8 rho / (eta |g|)) - 1)             |
+    | SAM, weight decay    | the same with 2 / eta - mu in place of 2 / eta              |
 
     Conventions are those of `torch.optim` (dampening 0). Source: theory.md, II.1; SAM: Long and
     Bartlett, arXiv 2309.12488, for plain gradient descent only.
@@ -158,24 +160,29 @@ def stability_threshold(
     momentum = check_number("momentum", momentum, low=0, below=1)
     weight_decay = check_number("weight_decay", weight_decay, low=0)
     sam_radius = check_number("sam_radius", sam_radius, low=0)
-    if nesterov and momentum == 0:
+    if gradient_norm is not None:
+        gradient_norm = check_number("gradient_norm", gradient_norm, low=0)
+    if not isinstance(betas, Sequence) or len(betas) != 2:
+        raise TypeError(f"betas: got {betas!r}; takes two numbers, (0.9, 0.999)")
+    beta, _ = (check_number("betas", b, low=0, below=1) for b in betas)
+    if check_bool("nesterov", nesterov) and momentum == 0:
         raise ValueError("nesterov: got True with momentum 0; takes a momentum above 0")
     if optimizer == "adam":
         if momentum or nesterov or sam_radius:
             raise ValueError("optimizer: 'adam' takes no momentum, nesterov or sam_radius")
-        beta = check_number("betas[0]", betas[0], low=0, below=1)
         return (2 + 2 * beta) / ((1 - beta) * lr)
     if sam_radius:
         if momentum:
             raise ValueError("sam_radius: its edge is known for momentum 0 only")
         if gradient_norm is None:
             raise ValueError("gradient_norm: got None; takes |g|, which the edge of SAM depends on")
-        g = check_number("gradient_norm", gradient_norm, low=0)
-        if g == 0:
+        if gradient_norm == 0:
             return 0.0  # the limit: at a stationary point every positive curvature is unstable
-        # = (g / 2 rho) (sqrt(1 + 8 rho / (eta g)) - 1), without the cancellation at small rho
-        edge = 4 / (lr * (1 + math.sqrt(1 + 8 * sam_radius / (lr * g))))
-        return edge - weight_decay
+        # The positive root h of h + rho h^2 / |g| = room, without the cancellation at small rho.
+        room = 2 / lr - weight_decay
+        if room <= 0:
+            return room
+        return 2 * room / (1 + math.sqrt(1 + 4 * sam_radius * room / gradient_norm))
     factor = (2 + 2 * momentum) / ((1 + 2 * momentum) if nesterov else 1)
     return factor / lr - weight_decay
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kit.checks import check_one_of
-from kit.determinism import require_deterministic
+from kit.determinism import buffer_copies, require_deterministic
 from kit.losses import NamedLoss
-from kit.objective import ClosedFormPoint, Objective, Point
+from kit.objective import ClosedFormPoint, Objective, Point, as_features
 from kit.stack import StackPoint, architecture
 
 
@@ -101,10 +101,10 @@ def _stack(model: nn.Module, X: Tensor) -> StackPoint:
 
 def _autograd_jacobian(model: nn.Module, X: Tensor) -> tuple[Tensor, Tensor]:
     """K backward passes for all samples: valid since the samples do not interact."""
-    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    tensors = {name: p.detach() for name, p in model.named_parameters()} | buffer_copies(model)
     X = X.clone().requires_grad_()
     with torch.enable_grad():
-        f = functional_call(model, parameters, (X,))
+        f = functional_call(model, tensors, (X,))
         rows = [
             torch.autograd.grad(f[:, k].sum(), X, retain_graph=True, materialize_grads=True)[0]
             for k in range(f.shape[1])
@@ -122,10 +122,6 @@ def _inputs(model: object, X: object) -> Tensor:
     if isinstance(model, Objective) or not isinstance(model, nn.Module):
         raise TypeError(f"model: got {type(model).__name__}; takes a torch.nn.Module")
     reference = next(model.parameters(), torch.zeros(()))
-    X = torch.as_tensor(X).detach().to(dtype=reference.dtype, device=reference.device)
-    if X.ndim < 2 or len(X) == 0:
-        raise ValueError(f"X: got shape {tuple(X.shape)}; takes (n, ...) with n at least 1")
-    if not torch.isfinite(X).all():
-        raise ValueError("X: got NaN or infinity; takes finite numbers only")
+    X = as_features(X, reference)
     require_deterministic(model, X)
     return X

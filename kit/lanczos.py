@@ -132,7 +132,7 @@ def _orthonormal(start: Tensor, basis: Tensor, generator: torch.Generator | None
     """
     start = start[:, : start.shape[0] - len(basis)]
     for _ in range(4):
-        rows = (start / start.norm(dim=0).clamp(min=1e-300)).mT
+        rows = (start / start.norm(dim=0).clamp(min=torch.finfo(start.dtype).tiny)).mT
         for _ in range(2):
             rows = rows - (rows @ basis.mT) @ basis
             Q, R = torch.linalg.qr(rows.mT)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from kit.checks import check_int, check_one_of
+from kit.checks import check_bool, check_int, check_one_of, check_seed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -42,9 +42,8 @@ def mlp(
         raise ValueError(f"widths: got {tuple(widths)}; takes at least (inputs, outputs)")
     widths = [check_int("widths", w, low=1) for w in widths]
     check_one_of("activation", activation, ACTIVATIONS)
-    if not isinstance(bias, bool):
-        raise TypeError(f"bias: got {bias!r}; takes True or False")
-    seed = check_int("seed", seed, low=0)
+    check_bool("bias", bias)
+    seed = check_seed(seed)
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,8 +10,9 @@ True
 
 An objective is a live view of its model: each call evaluates at the model's present parameters.
 What was computed for one set of parameters (activations, or autograd's graph of the gradient) is
-kept and used again until a parameter changes. A plain multilayer perceptron is differentiated in
-closed form (`kit.stack`); any other module by autograd, twice backward through a kept graph.
+kept and used again until a parameter or a buffer changes. A plain multilayer perceptron is
+differentiated in closed form (`kit.stack`); any other module by autograd, twice backward through
+a kept graph.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kit.checks import check_number, check_one_of
-from kit.determinism import require_deterministic, training_modes
+from kit.determinism import buffer_copies, require_deterministic, training_modes
 from kit.losses import LOSSES, NamedLoss, one_hot
 from kit.stack import StackPoint, architecture
 
@@ -70,17 +71,19 @@ class Objective:
                 "since smoothing is defined for cross_entropy only"
             )
         self.model, self.loss, self.label_smoothing = model, loss, label_smoothing
-        self._parameters = list(model.parameters())
-        if not self._parameters:
-            raise ValueError("model: has no parameters; takes a module with at least one")
-        reference = self._parameters[0]
-        self.X = _features(X, reference)
         self._modules = list(model.modules())
+        self._children = _children(self._modules)
         self._modes = training_modes(self._modules)
+        parameters = self._parameters()
+        if not parameters:
+            raise ValueError("model: has no parameters; takes a module with at least one")
+        reference = parameters[0]
+        # Copies: a change of the caller's arrays must not meet a kept graph.
+        self.X = as_features(X, reference).clone()
         outputs = require_deterministic(model, self.X)
         self.K = outputs.shape[1]
-        self.y = _targets(y, self.X, self.K, reference, loss)
-        self.n, self.parameters = len(self.X), sum(p.numel() for p in self._parameters)
+        self.y = _targets(y, self.X, self.K, reference, loss).clone()
+        self.n, self.parameters = len(self.X), sum(p.numel() for p in parameters)
         self.named_loss: NamedLoss | None = None
         if not callable(loss):
             targets = self.y
@@ -109,23 +112,41 @@ class Objective:
         """The objective evaluated and frozen at the present parameters; kept until they change."""
         if self._held is not None:
             return self._held
+        if _children(self._modules) != self._children:
+            raise ValueError("model: its modules have been replaced; takes a new Objective")
         modes = training_modes(self._modules)
         if modes != self._modes:
             require_deterministic(self.model, self.X)
             self._modes, self._point = modes, None
-        if self._point is None or not self._point.is_at(self._parameters):
+        theta = self.flat_parameters()
+        if self._point is None or not self._point.is_at(theta):
+            if theta.dtype != self.X.dtype or len(theta) != self.parameters:
+                raise ValueError(
+                    f"model: had {self.parameters} parameters of {self.X.dtype}, has {len(theta)} "
+                    f"of {theta.dtype}; takes a new Objective"
+                )
             kind = AutogradPoint if self._architecture is None else ClosedFormPoint
             self._point = None
-            self._point = kind(self)
+            self._point = kind(self, theta)
         return self._point
 
     def flat_parameters(self) -> Tensor:
         """theta, a copy, (P,)."""
-        return torch.cat([p.detach().flatten() for p in self._parameters])
+        return torch.cat([p.detach().flatten() for p in self._parameters()])
 
     def blocks(self) -> list[Tensor]:
         """The parameter tensors, detached, in the order of theta."""
-        return [p.detach() for p in self._parameters]
+        return [p.detach() for p in self._parameters()]
+
+    def buffers(self) -> list[Tensor]:
+        """The buffers, which the outputs may depend on (running means of a batch norm)."""
+        return [b for m in self._modules for b in m._buffers.values() if b is not None]
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """`model.parameters()` of this moment, since a tensor can be exchanged for another
+        (`load_state_dict(..., assign=True)`); a shared one counts once."""
+        found = [p for m in self._modules for p in m._parameters.values() if p is not None]
+        return list(dict.fromkeys(found))
 
     def value(self) -> float:
         """The mean loss. Cost: one forward pass."""
@@ -189,7 +210,7 @@ class Objective:
                 f"v: got shape {tuple(v.shape)}; takes ({self.parameters},) or "
                 f"({self.parameters}, k), the flat parameters"
             )
-        reference = self._parameters[0]
+        reference = self.point().theta
         v = v.detach().to(dtype=reference.dtype, device=reference.device)
         return (v.unsqueeze(1), True) if v.ndim == 1 else (v, False)
 
@@ -199,15 +220,14 @@ class Point:
 
     outputs: Tensor
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
-        self.theta = objective.flat_parameters()
+    def __init__(self, objective: Objective, theta: Tensor) -> None:
+        self.objective, self.theta = objective, theta
         self._gradient: Tensor | None = None
 
-    def is_at(self, parameters: list[nn.Parameter]) -> bool:
+    def is_at(self, theta: Tensor) -> bool:
         """Whether the parameters still are those of this point: compared by value, since
         `p.data` can change without a new version number."""
-        return torch.equal(self.theta, torch.cat([p.detach().flatten() for p in parameters]))
+        return torch.equal(self.theta, theta)
 
     def value(self) -> float:
         return float(self.losses().mean())
@@ -228,8 +248,8 @@ class Point:
 class ClosedFormPoint(Point):
     """A multilayer perceptron, by the closed forms of `kit.stack`."""
 
-    def __init__(self, objective: Objective) -> None:
-        super().__init__(objective)
+    def __init__(self, objective: Objective, theta: Tensor) -> None:
+        super().__init__(objective, theta)
         self.stack = StackPoint(
             objective._architecture, objective.named_loss, self.theta.unsqueeze(0), objective.X
         )
@@ -253,19 +273,25 @@ class ClosedFormPoint(Point):
 class AutogradPoint(Point):
     """Any module, by backward passes through graphs that are kept."""
 
-    def __init__(self, objective: Objective) -> None:
-        super().__init__(objective)
+    def __init__(self, objective: Objective, theta: Tensor) -> None:
+        super().__init__(objective, theta)
         model = objective.model
+        self._buffers = [buffer.detach().clone() for buffer in objective.buffers()]
         names = [name for name, _ in model.named_parameters()]
         # Copies: the caller's parameters may be frozen, and may change in place under the graph.
         self._leaves = [p.detach().clone().requires_grad_() for p in model.parameters()]
         with torch.enable_grad():
-            parameters = dict(zip(names, self._leaves, strict=True))
-            self._outputs = functional_call(model, parameters, (objective.X,))
+            tensors = dict(zip(names, self._leaves, strict=True)) | buffer_copies(model)
+            self._outputs = functional_call(model, tensors, (objective.X,))
             self._losses = self._per_sample(self._outputs)
         self.outputs = self._outputs.detach()
         self._graph: Tensor | None = None
         self._vjp: tuple[Tensor, Tensor] | None = None
+
+    def is_at(self, theta: Tensor) -> bool:
+        """The same parameters, and the same buffers."""
+        buffers = zip(self._buffers, self.objective.buffers(), strict=False)
+        return super().is_at(theta) and all(torch.equal(a, b) for a, b in buffers)
 
     def _per_sample(self, outputs: Tensor) -> Tensor:
         objective = self.objective
@@ -329,9 +355,25 @@ class AutogradPoint(Point):
         return torch.autograd.grad(slope, f, u, materialize_grads=True)[0]
 
 
-def _features(X: object, reference: Tensor) -> Tensor:
-    X = torch.as_tensor(X).detach().to(dtype=reference.dtype, device=reference.device)
-    if X.ndim < 2 or len(X) == 0:
+def _children(modules: list[nn.Module]) -> list[nn.Module | None]:
+    return [child for module in modules for child in module._modules.values()]
+
+
+def _tensor(name: str, value: object, takes: str) -> Tensor:
+    try:
+        tensor = torch.as_tensor(value).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: got {type(value).__name__}; takes {takes}; {error}") from error
+    if tensor.is_complex():
+        raise TypeError(f"{name}: got {tensor.dtype}; takes {takes}, real numbers")
+    return tensor
+
+
+def as_features(X: object, reference: Tensor) -> Tensor:
+    """X (n, ...) with the dtype and device of `reference`, finite; else an error that names X."""
+    X = _tensor("X", X, "an array of numbers (n, ...)")
+    X = X.to(dtype=reference.dtype, device=reference.device)
+    if X.ndim < 2 or X.numel() == 0:
         raise ValueError(f"X: got shape {tuple(X.shape)}; takes (n, ...) with n at least 1")
     if not torch.isfinite(X).all():
         raise ValueError("X: got NaN or infinity; takes finite numbers only")
@@ -339,7 +381,7 @@ def _features(X: object, reference: Tensor) -> Tensor:
 
 
 def _targets(y: object, X: Tensor, K: int, reference: Tensor, loss: Loss) -> Tensor:
-    y = torch.as_tensor(y).detach().to(reference.device)
+    y = _tensor("y", y, "an array of labels (n,) or targets (n, K)").to(reference.device)
     if y.ndim == 0 or len(y) != len(X):
         raise ValueError(f"y: got shape {tuple(y.shape)}; takes one target for each of {len(X)} X")
     if y.is_floating_point():

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from kit.checks import check_number, check_one_of
+from kit.checks import check_bool, check_number, check_one_of
 from kit.curvature import converged_value, eigenvalues
 from kit.objective import Objective
 from kit.stack import architecture
@@ -60,6 +60,10 @@ def rescale_nodes(model: nn.Module, factors: Sequence[Sequence[float]]) -> nn.Mo
     `factors`: one vector of positive numbers a hidden layer, one number a unit. Source: P2.1.
     """
     hidden = symmetric_layers(model)[:-1]
+    try:
+        factors = [_numbers(vector) for vector in factors]
+    except TypeError as error:
+        raise TypeError(f"factors: takes one vector of numbers a hidden layer; {error}") from error
     if len(factors) != len(hidden):
         raise ValueError(
             f"factors: got {len(factors)} vectors; takes {len(hidden)}, one a hidden layer"
@@ -73,8 +77,7 @@ def rescale_nodes(model: nn.Module, factors: Sequence[Sequence[float]]) -> nn.Mo
                     f"factors: got {len(vector)} numbers for hidden layer {index + 1}; "
                     f"takes {layer.out_features}, one a unit"
                 )
-            c = [check_number("factors", float(value), above=0) for value in vector]
-            D = layer.weight.new_tensor(c)
+            D = layer.weight.new_tensor(vector)
             layer.weight.mul_(D.unsqueeze(1))
             if layer.bias is not None:
                 layer.bias.mul_(D)
@@ -108,7 +111,7 @@ def invariant_sharpness(
     Source: Rangamani et al., arXiv 1902.02434; theory.md, P2.4 and P2.6.
     """
     check_one_of("metric", metric, ("layer", "elementwise"))
-    if riemannian and metric != "layer":
+    if check_bool("riemannian", riemannian) and metric != "layer":
         raise ValueError(f"riemannian: got True with metric={metric!r}; takes metric='layer'")
     operator = "riemannian" if riemannian else metric
     result = eigenvalues(objective, operator=operator, tol=tol, start=start, seed=seed)
@@ -150,7 +153,7 @@ def symmetric_layers(model: nn.Module) -> list[nn.Linear]:
 
 def check_factors(factors: Sequence[float], layers: int) -> list[float]:
     """Positive factors, one a layer, with product 1 to 1e-6."""
-    factors = [check_number("factors", float(factor), above=0) for factor in factors]
+    factors = _numbers(factors)
     if len(factors) != layers:
         raise ValueError(f"factors: got {len(factors)}; takes {layers}, one a layer")
     product = math.prod(factors)
@@ -159,6 +162,15 @@ def check_factors(factors: Sequence[float], layers: int) -> list[float]:
             f"factors: got a product of {product:g}; takes factors whose product is 1 (to 1e-6)"
         )
     return factors
+
+
+def _numbers(factors: Sequence[float]) -> list[float]:
+    """Any sequence of positive numbers, or a tensor or array of one axis, as floats."""
+    items = factors.tolist() if hasattr(factors, "tolist") else factors
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        raise TypeError(f"factors: got {factors!r}; takes a sequence of positive numbers")
+    items = [item.item() if isinstance(item, Tensor) and item.ndim == 0 else item for item in items]
+    return [check_number("factors", item, above=0) for item in items]
 
 
 def scale_parameters(layers: list[nn.Linear], factors: list[float]) -> None:

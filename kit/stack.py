@@ -41,7 +41,7 @@ def _normal_pdf(z: Tensor) -> Tensor:
 
 CURVES: dict[type[nn.Module], Curve] = {
     nn.ReLU: (torch.relu, lambda z, h: (z > 0).to(z.dtype), None),
-    nn.LeakyReLU: (leaky_relu, lambda z, h: torch.where(z > 0, 1.0, 0.01).to(z.dtype), None),
+    nn.LeakyReLU: (leaky_relu, lambda z, h: torch.where(z > 0, 1.0, z.new_tensor(0.01)), None),
     nn.Identity: (lambda z: z, lambda z, h: torch.ones_like(z), None),
     nn.Tanh: (torch.tanh, lambda z, h: 1 - h * h, lambda z, h: -2 * h * (1 - h * h)),
     nn.GELU: (

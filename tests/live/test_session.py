@@ -179,7 +179,7 @@ COMMANDS = st.one_of(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.lists(COMMANDS, max_size=12))
 def test_no_order_of_commands_breaks_the_page(commands):
     """Every control at its ends, in any order: the page can always say what it shows."""

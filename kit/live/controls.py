@@ -35,7 +35,7 @@ TEXTS: dict[str, Text] = {
     "step": Text("Step", "One step", "Take a single training step"),
     "reset": Text("Reset", "Reset", "Back to step 0, with the settings as they are now"),
     "fork": Text(
-        "Fork", "Fork", "Keep the run so far as a faint line, and go on from here with new settings"
+        "Fork", "Fork", "Keep the run so far as a faint line; go on from here, or Reset to compare"
     ),
     "repair": Text("Repair", "Repair the run", "Go back to before the change that broke the run"),
     "lr": Text("learning rate η", "learning rate eta", "Length of a step; the threshold is 2/η"),

@@ -210,6 +210,7 @@ class Explorer(widgets.VBox):
             ghosts=session.ghosts,
             marks=session.marks(),
             labels=words.line_labels(session),
+            since=session.forked_at,
             still=still,
         )
 

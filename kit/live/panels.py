@@ -23,7 +23,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    LogFormatterMathtext,
+    MaxNLocator,
+    NullLocator,
+    ScalarFormatter,
+)
 from PIL import Image
 
 from kit.training import Intervention
@@ -147,15 +153,19 @@ class Panel:
         ghosts: Sequence[Columns] = (),
         marks: Sequence[Intervention] = (),
         labels: Mapping[str, str] | None = None,
+        since: int = 0,
         still: bool = False,
         kind: str | None = None,
     ) -> bytes:
         """Image bytes: JPEG of a moving frame, PNG of a still one, or "svg", "png" by `kind`.
 
         `ghosts` are earlier runs, drawn faint; `marks` the reader's interventions; `labels`
-        replaces the label of a column's line ("" hides the line).
+        replaces the label of a column's line ("" hides the line). Rows before `since` are left out:
+        a run that was forked there shares them with a ghost.
         """
         labels = labels or {}
+        if since:
+            history = {name: column[since:] for name, column in history.items()}
         self._set_limits(history, ghosts, labels)
         if self._background is None:
             self.canvas.draw()
@@ -306,17 +316,15 @@ class _Axes:
         self.ax.set_yscale(self.limits[2])
         self.ax.set_ylim(bottom, top)
         axis = self.ax.yaxis
-        if log:
-            decades = math.log10(top / bottom)
-            subs = (1, 2, 5) if decades < 2.5 else (1,)
-            axis.set_major_locator(LogLocator(subs=subs, numticks=6))
-            axis.set_major_formatter(
-                ScalarFormatter() if decades < 5 else axis.get_major_formatter()
-            )
-            axis.set_minor_formatter(NullFormatter())
+        ticks = log_ticks(bottom, top, 6 if self.strip.share > 1 else 4) if log else []
+        if len(ticks) > 1:
+            axis.set_major_locator(FixedLocator(ticks))
+            plain = top / bottom < 1e5 and top < 1e5
+            axis.set_major_formatter(ScalarFormatter() if plain else LogFormatterMathtext())
         else:
             axis.set_major_locator(MaxNLocator(5 if self.strip.share > 1 or self.last else 3))
             axis.set_major_formatter(ScalarFormatter(useOffset=False))
+        axis.set_minor_locator(NullLocator())
         return True
 
     def _extent(self, history: Columns, ghosts, labels) -> tuple[float | None, float | None]:
@@ -408,6 +416,21 @@ class _Axes:
             text.set_text(labels.get(line.column, line.label))
             text.set_y(y)
             self.ax.draw_artist(text)
+
+
+def log_ticks(bottom: float, top: float, most: int) -> list[float]:
+    """1, 2, 5 of each decade between the limits, or whole decades where those are too many.
+
+    >>> log_ticks(0.3, 30, 6), log_ticks(1, 1e8, 4)
+    ([0.5, 1.0, 2.0, 5.0, 10.0, 20.0], [1.0, 1000.0, 1000000.0])
+    """
+    decades = range(math.floor(math.log10(bottom)), math.ceil(math.log10(top)) + 1)
+    ticks = [float(f"{m}e{k}") for k in decades for m in (1, 2, 5)]
+    ticks = [tick for tick in ticks if bottom <= tick <= top]
+    if len(ticks) <= most:
+        return ticks
+    whole = [float(f"1e{k}") for k in decades if bottom <= float(f"1e{k}") <= top]
+    return whole[:: math.ceil(len(whole) / most)]
 
 
 def _text_colour(colour: str) -> tuple[float, ...]:

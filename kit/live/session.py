@@ -71,6 +71,7 @@ class Session:
         self.auto_cadence = auto_cadence
         self.running = False
         self.version = 0  # grows with every change that a picture must show
+        self.ghosts: list[dict[str, list[float]]] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -82,7 +83,7 @@ class Session:
             self.training = self.config.build(measures=measures)
         else:
             self.training = self._own
-        self.ghosts: list[dict[str, list[float]]] = []
+        self.forked_at = 0
         self.alpha = 1.0
         self.rescaled: dict[str, float] | None = None
         self.status = "Ready. Press Run."
@@ -157,6 +158,7 @@ class Session:
         except (ValueError, TypeError):
             self.config = before
             raise
+        self.ghosts = []
         self.running = False
         self.status = "A new run. Press Run."
 
@@ -195,11 +197,12 @@ class Session:
         """Keep the run so far as a faint line, and go on from here."""
         self.ghosts = [*self.ghosts, self.training.history.copy()][-GHOSTS:]
         self.training = self.training.fork()
+        self.forked_at = self.training.steps
         self.alpha = 1.0
         self._safe = None
         self.status = (
             f"Forked at step {self.training.steps}: the run so far stays as a faint line. "
-            "Change something and go on."
+            "Change something and go on, or Reset to compare from the start."
         )
 
     def _set(self, name: str, value: Any) -> None:

@@ -68,6 +68,12 @@ def test_fork_keeps_the_run_so_far_and_goes_on():
     session.training.run(3)
     assert session.ghosts == [before]
     assert session.training.steps == 8
+    assert session.forked_at == 5
+    session.do("reset")  # the faint line stays, to compare with
+    assert session.ghosts == [before]
+    assert session.forked_at == 0
+    session.do("seed", 1)  # another network: nothing to compare with
+    assert session.ghosts == []
 
 
 def test_reset_starts_again_with_the_present_settings():

@@ -113,10 +113,10 @@ class BoundCalculator:
         return self._on_cube(model)
 
     def _check_outputs(self, model: nn.Module) -> None:
-        K = input_output_jacobian(model, self.dataset.X_train[:1]).shape[1]
-        wanted = self.dataset.K
-        if K < wanted or (K > wanted and self.dataset.task == "regression"):
-            raise ValueError(f"model: got {K} outputs; takes {wanted}, as the targets have")
+        got = input_output_jacobian(model, self.dataset.X_train[:1]).shape[1]
+        takes = self.dataset.K
+        if got < takes or (got > takes and self.dataset.task == "regression"):
+            raise ValueError(f"model: got {got} outputs; takes {takes}, as the targets have")
 
     # The law is uniform on [low, high]: radius, cells and W_1 are exact.
 

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from kit.checks import check_int, check_number, check_one_of
 from kit.curvature import stability_threshold
 from kit.divergence import Divergence, DivergenceWatch
 from kit.evaluation import evaluate_outputs
+from kit.history import History, Intervention
 from kit.load import Dataset
 from kit.losses import LOSSES
 from kit.objective import ClosedFormPoint, Objective, Point
@@ -47,48 +47,6 @@ SCORES = (
     "error_gap_se",
 )
 SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """A change made by hand: from this step on, `name` is `new`."""
-
-    step: int
-    name: str
-    old: Any
-    new: Any
-
-
-class History(Mapping):
-    """Columns of equal length, one row a step; NaN where nothing was measured."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._columns: dict[str, list[float]] = {name: [] for name in columns}
-
-    def __getitem__(self, name: str) -> list[float]:
-        return self._columns[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-    @property
-    def rows(self) -> int:
-        """The number of rows: steps taken, and one for the start."""
-        return len(self._columns["step"])
-
-    def append(self, row: Mapping[str, float]) -> None:
-        for name, column in self._columns.items():
-            column.append(row.get(name, math.nan))
-
-    def fill_last(self, row: Mapping[str, float]) -> None:
-        for name, value in row.items():
-            self._columns[name][-1] = value
-
-    def copy(self) -> dict[str, list[float]]:
-        return {name: list(column) for name, column in self._columns.items()}
 
 
 class Training:

@@ -70,18 +70,22 @@ def gradient(model, *problem, **options):
     return torch.func.grad(loss_of(model, *problem, **options))(flat(model))
 
 
+def twice(function):
+    """The matrix of second derivatives; forward mode would load torch's deprecated compiler."""
+    return torch.func.jacrev(torch.func.jacrev(function))
+
+
 def hessian(model, *problem, **options):
-    return torch.func.hessian(loss_of(model, *problem, **options))(flat(model))
+    return twice(loss_of(model, *problem, **options))(flat(model))
 
 
 def gauss_newton(model, X, y, loss="cross_entropy", label_smoothing=0.0):
     """sum_i J_i' A_i J_i / n."""
     outputs, cost = outputs_of(model, X), cost_of(y, loss, label_smoothing)
     f, J = outputs(flat(model)), torch.func.jacrev(outputs)(flat(model))
-    n, K = f.shape
-    A = torch.func.hessian(lambda u: cost(u).sum())(f)
+    A = twice(lambda u: cost(u).sum())(f)
     JA = torch.einsum("ikP,ikjl->jlP", J, A)
-    return torch.einsum("jlP,jlQ->PQ", JA, J) / n
+    return torch.einsum("jlP,jlQ->PQ", JA, J) / len(f)
 
 
 def blockwise(model, function):

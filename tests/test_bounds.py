@@ -91,12 +91,12 @@ def test_a_single_sample_covers_the_interval_from_where_it_is():
     assert calculator.w1 == pytest.approx((x**2 + (1 - x) ** 2) / 2)
 
 
-@pytest.mark.parametrize(("n", "d"), [(20, 1), (300, 1), (200, 2), (2000, 3)])
+@pytest.mark.parametrize(("n", "d"), [(20, 1), (300, 1), (200, 2), (500, 3)])
 def test_lemma_2_covers_with_probability_1_minus_p(n, d):
-    p, draws = 0.2, 200
+    p, draws = 0.2, 100
     radius = cube_covering_radius(n, d, p)
     generator = torch.Generator().manual_seed(n)
-    grid = torch.linspace(0, 1, {1: 401, 2: 41, 3: 13}[d], dtype=torch.float64)
+    grid = torch.linspace(0, 1, {1: 401, 2: 31, 3: 9}[d], dtype=torch.float64)
     points = torch.cartesian_prod(*[grid] * d).reshape(-1, d)
     covered = 0
     for _ in range(draws):
@@ -148,14 +148,13 @@ def test_between_breakpoints_the_network_is_linear(seed, activation, hidden):
 
 def test_a_piece_too_narrow_for_float32_still_counts():
     model = mlp((1, 2, 1))
-    with torch.no_grad():  # a ramp of slope 1e4 over the 1e-9 before x = 0.5
-        model[0].weight.fill_(1e4)
-        model[0].bias.copy_(torch.tensor([-5000.0, -5000.0]))
-        model[0].weight[1] += 2e-3
+    with torch.no_grad():  # slope 1e4 on the last 5e-8 before x = 0.5, and 1e-3 after it
+        model[0].weight.copy_(torch.tensor([[1e4], [1e4 + 1e-3]]))
+        model[0].bias.fill_(-5000)
         model[2].weight.copy_(torch.tensor([[1.0, -1.0]]))
         model[2].bias.zero_()
     bound = generalisation_bound(model, load_dataset("teacher", d=1, n=50))
-    assert bound.terms["sup J"] == pytest.approx(float(model[0].weight[1].double()), rel=1e-6)
+    assert bound.terms["sup J"] == pytest.approx(1e4)
 
 
 @settings(max_examples=25)
@@ -404,5 +403,5 @@ def test_second_derivatives_of_other_networks_are_refused(model):
 
 
 def test_too_few_outputs_for_the_classes_are_refused():
-    with pytest.raises(ValueError, match="^model: got 3 outputs; takes 10"):
+    with pytest.raises(ValueError, match=r"^model: got 3 outputs; takes 10"):
         generalisation_bound(mlp((64, 3)), load_dataset("digits", n_train=20))

@@ -1,5 +1,7 @@
 """The multilayer perceptron is the one of its formula, with PyTorch's own initialisation."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def test_outputs_are_those_of_the_formula(widths, activation, bias):
         h = h @ layer.weight.T + (layer.bias if bias else 0)
         h = FORMULAS[activation](h) if index < len(layers) - 1 else h
     assert torch.allclose(model(X), h, atol=1e-6)
-    counts = [a * b + bias * b for a, b in zip(widths, widths[1:], strict=False)]
+    counts = [a * b + bias * b for a, b in pairwise(widths)]
     assert sum(p.numel() for p in model.parameters()) == sum(counts)
 
 

@@ -1,7 +1,8 @@
 """What each preset promises, on three seeds: kit.presets holds the ranges, this file measures.
 
 Sharpness is measured at every fifth step (odd, since runs at the edge swing with period two).
-A running mean is over 100 steps.
+A running mean is over 100 steps. The slow climb is timed by it: single measurements touch 2/eta
+earlier, at step 325 to 420.
 """
 
 import math
@@ -157,7 +158,7 @@ def test_edge_doubling_the_learning_rate_pulls_sharpness_down_or_diverges_with_a
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_batches_at_the_end_batch_sharpness_is_near_2_over_eta_but_lambda_is_not(seed):
+def test_batches_the_standard_error_is_small_and_the_threshold_is_named_full_batch(seed):
     run = run_of("batches", seed)
     error = measured(run, "batch_sharpness_se", 1500)[1].mean() * run.lr / 2
     assert 0 < error < 0.05  # of 100 batches: what is seen is not chance
@@ -165,15 +166,15 @@ def test_batches_at_the_end_batch_sharpness_is_near_2_over_eta_but_lambda_is_not
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_chebyshev_the_bound_is_a_bound_at_every_measured_step_and_vacuous(seed):
+def test_chebyshev_the_bound_is_a_bound_and_vacuous_and_never_below_the_gap(seed):
     run = run_of("chebyshev", seed)
     bound = run.probes["bound"].last
     assert bound.kind == "bound"
     assert bound.vacuous
-    _, values = measured(run, "bound")
+    steps, bounds = measured(run, "bound")
     gaps = dict(zip(*measured(run, "loss_gap"), strict=True))
-    steps = measured(run, "bound")[0]
-    assert all(value >= gaps[step] for step, value in zip(steps, values, strict=True))
+    assert len(steps) > 10
+    assert all(value >= gaps[step] for step, value in zip(steps, bounds, strict=True))
 
 
 # Rescaling, on the network of the digits preset after 200 steps.

@@ -347,7 +347,7 @@ def _lipschitz_upper(model: nn.Module, J: float, radius: float) -> tuple[float, 
     if net is None:
         raise ValueError("model: a bound on a cube needs a plain multilayer perceptron")
     slope = CURVE_BOUNDS.get(net.activation, (1.0, 0.0))[0]
-    norms = [float(torch.linalg.matrix_norm(W.detach(), 2)) for W in _weights(model)]
+    norms = _layer_norms(model)
     product = math.prod(norms) * slope ** (len(norms) - 1)
     if net.curve[2] is not None:
         local = J + second_derivative_bound(model) * radius
@@ -366,13 +366,17 @@ def second_derivative_bound(model: nn.Module) -> float:
         raise ValueError("model: takes a multilayer perceptron with a smooth activation")
     slope, bend = CURVE_BOUNDS[net.activation]
     first, second = 1.0, 0.0
-    for index, W in enumerate(_weights(model)):
+    for index, norm in enumerate(_layer_norms(model)):
         if index:
             first, second = slope * first, bend * first**2 + slope * second
-        norm = float(torch.linalg.matrix_norm(W.detach(), 2))
         first, second = norm * first, norm * second
     return second
 
 
-def _weights(model: nn.Module) -> list[Tensor]:
-    return [module.weight for module in model if isinstance(module, nn.Linear)]
+def _layer_norms(model: nn.Module) -> list[float]:
+    """||W_l||_2 for each layer; NaN where a weight is not finite."""
+    weights = [module.weight.detach() for module in model if isinstance(module, nn.Linear)]
+    return [
+        float(torch.linalg.matrix_norm(W, 2)) if torch.isfinite(W).all() else math.nan
+        for W in weights
+    ]

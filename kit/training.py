@@ -291,6 +291,24 @@ class Training:
         self._measurements += 1
         self.history.fill_last(row)
 
+    def measure_aside(self) -> None:
+        """Measure the present step where the cadence passed over it, as when a reader pauses.
+
+        What later measurements start from is put back, so that the rest of the run gives the same
+        numbers as without.
+        """
+        if self.diverged is not None or math.isfinite(self.history["test_loss"][-1]):
+            return
+        count = self._measurements
+        saved = {name: copy.deepcopy(probe.state_dict()) for name, probe in self.probes.items()}
+        self.measure()
+        self._measurements = count
+        for name, probe in self.probes.items():
+            last = getattr(probe, "last", None)
+            probe.load_state_dict(saved[name])
+            if last is not None:
+                probe.last = last
+
     def once(self, name: str, function: Callable[[Point], Any]) -> Any:
         """function(point), computed once for the present parameters."""
         point = self.objective.point()

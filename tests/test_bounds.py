@@ -357,6 +357,18 @@ def test_networks_other_than_perceptrons_get_an_estimate_but_no_bound():
             generalisation_bound(model, data)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("name", ["chebyshev", "teacher", "digits"])
+def test_a_network_that_has_diverged_has_no_bound_but_nan(name, activation):
+    data = load_dataset(name, n_train=20)
+    model = mlp((data.d, 4, data.K), activation=activation)
+    with torch.no_grad():
+        model[0].weight[0, 0] = torch.nan
+    bound = generalisation_bound(model, data)
+    assert math.isnan(bound.value)
+    assert bound.vacuous
+
+
 def test_nothing_is_changed():
     data = load_dataset("chebyshev")
     model = mlp((1, 4, 1)).train()

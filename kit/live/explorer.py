@@ -164,7 +164,7 @@ class Explorer(widgets.VBox):
     def _first_steps(self) -> None:
         """A short run, so that there is something to see before the first key press."""
         self.session.training.run(FIRST_STEPS)
-        self.session.training_up_to_date()
+        self.session.training.measure_aside()
 
     def running(self) -> bool:
         return self.session.running

@@ -170,14 +170,14 @@ class Session:
     def _pause(self, reason: Any) -> None:
         if self.running:
             self.running = False
-            self.training_up_to_date()
+            self.training.measure_aside()
             self.status = reason if isinstance(reason, str) else "Paused."
 
     def _step(self, _: Any) -> None:
         self.running = False
         if self.training.diverged is None:
             self.training.step()
-            self.training_up_to_date()
+            self.training.measure_aside()
             self.status = f"One step, to step {self.training.steps}."
         self._notice_divergence()
 
@@ -239,7 +239,7 @@ class Session:
         factor = alpha / self.alpha
         self._remember("the layers were rescaled")
         training = self.training
-        self.training_up_to_date()
+        self.training.measure_aside()
         before, f = self._last("sharpness"), training.objective.outputs().clone()
         invariant = float(eigenvalues(training.objective, operator="layer", tol=1e-4).values[0])
         layers = len(symmetric_layers(training.model))
@@ -319,11 +319,6 @@ class Session:
             self.training.every = k
             if self.config is not None:
                 self.config = replace(self.config, every=k)
-
-    def training_up_to_date(self) -> None:
-        """Measure the present step where the cadence would have passed over it."""
-        if math.isnan(self.training.history["test_loss"][-1]) and self.training.diverged is None:
-            self.training.measure()
 
     def _notice_divergence(self) -> None:
         broken = self.training.diverged

@@ -1,4 +1,4 @@
-"""The frame around every page: how it starts, what it says when its kernel is gone, where it asks."""
+"""The frame of every page: how it starts, what it says when its kernel is gone, where it asks."""
 
 import re
 

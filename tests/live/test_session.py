@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,6 +59,22 @@ def test_a_drag_over_several_steps_is_one_mark():
     assert marks[0].new == 0.1
     assert marks[1].new[0] == pytest.approx(4.0)
     assert len(session.training.interventions) == 5
+
+
+def test_a_pause_between_measurements_does_not_change_what_follows():
+    runs = [Session(replace(SMALL, every=5, batch_size=16)) for _ in range(2)]
+    for k, session in enumerate(runs):
+        session.training.run(7)
+        if k:
+            session.do("run")
+            session.do("pause")
+        session.training.run(20)
+    plain, paused = (session.training.history for session in runs)
+    assert math.isfinite(paused["sharpness"][7])
+    assert math.isnan(plain["sharpness"][7])
+    for name in plain:
+        rest = [pytest.approx(v, abs=0, rel=0, nan_ok=True) for v in plain[name][8:]]
+        assert paused[name][8:] == rest, name
 
 
 def test_fork_keeps_the_run_so_far_and_goes_on():

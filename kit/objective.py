@@ -349,7 +349,10 @@ class AutogradPoint(Point):
             return named.hessian_product(self.outputs, u) / self.objective.n
         f = self.outputs.clone().requires_grad_()
         with torch.enable_grad():
-            slope = torch.autograd.grad(self._per_sample(f).mean(), f, create_graph=True)[0]
+            mean = self._per_sample(f).mean()
+            if not mean.requires_grad:
+                return torch.zeros_like(u)
+            slope = torch.autograd.grad(mean, f, create_graph=True)[0]
         if not slope.requires_grad:
             return torch.zeros_like(u)
         return torch.autograd.grad(slope, f, u, materialize_grads=True)[0]

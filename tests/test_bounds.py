@@ -105,6 +105,15 @@ def test_lemma_2_covers_with_probability_1_minus_p(n, d):
     assert covered / draws >= 1 - p
 
 
+@pytest.mark.parametrize(
+    ("n", "d", "p", "radius"),
+    [(100, 1, 0.05, 1 / 13), (100, 2, 0.05, math.sqrt(2) / 3), (2, 3, 0.5, math.sqrt(3))],
+)
+def test_lemma_2_by_hand(n, d, p, radius):
+    """100 / log 2000 = 13.16, its root is 3.6; and too few samples give the diagonal."""
+    assert cube_covering_radius(n, d, p) == pytest.approx(radius)
+
+
 @given(st.integers(1, 10**6), st.integers(1, 6), st.floats(1e-6, 0.999))
 def test_lemma_2_never_exceeds_the_diagonal_and_falls_with_n_and_p(n, d, p):
     radius = cube_covering_radius(n, d, p)
@@ -185,6 +194,40 @@ def test_the_jacobian_of_many_inputs_and_outputs_is_as_lipschitz_as_stated(activ
     jacobian = torch.func.vmap(torch.func.jacrev(lambda x: model(x)))
     change = torch.linalg.matrix_norm(jacobian(Z) - jacobian(X), 2)
     assert (change <= second_derivative_bound(model) * (Z - X).norm(dim=1)).all()
+
+
+def test_a_slope_between_the_grid_points_is_not_missed():
+    model, k = mlp((1, 1, 1), activation="tanh"), 8000.0
+    with torch.no_grad():  # tanh(k (x - 0.0005)): slope k half way between two of 2001 points
+        model[0].weight.fill_(k)
+        model[0].bias.fill_(-k * 0.0005)
+        model[2].weight.fill_(1)
+        model[2].bias.zero_()
+    sup = generalisation_bound(model, load_dataset("chebyshev")).terms["sup J"]
+    grid = torch.linspace(-1, 1, 2001)[:, None]
+    assert jacobian_norms(model, grid).max() < 0.5 * k
+    assert sup >= k
+
+
+def test_on_a_cube_the_layers_norms_and_the_slope_of_gelu_bound_the_jacobian():
+    data = load_dataset("teacher", n=20)
+    model = mlp((2, 50, 50, 1), activation="gelu", seed=0)
+    with torch.no_grad():
+        for layer in model[::2]:
+            layer.weight.mul_(4)
+    expected = 1.1290**2
+    for layer in model[::2]:
+        expected *= torch.linalg.matrix_norm(layer.weight.detach(), 2).item()
+    assert generalisation_bound(model, data).terms["sup J"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_range_of_outputs_reaches_the_corners_that_no_sample_has():
+    data = load_dataset("teacher", n=100)
+    model = mlp((2, 1), bias=False)
+    with torch.no_grad():
+        model[0].weight.fill_(10)
+        assert model(data.X_train).max() < 19.9
+    assert generalisation_bound(model, data).terms["B"] >= 20
 
 
 # The bound against E phi.
@@ -324,14 +367,14 @@ def test_the_estimate_on_digits_is_vacuous_and_says_what_it_assumes(loss):
 
 def test_terms_of_the_estimate_by_hand():
     X, y = [[0.0], [1.0], [3.0]], [0, 1, 0]
-    data = Dataset.from_arrays(X, y, [[0.5], [3.5]], [0, 1], task="classification", name="three")
+    data = Dataset.from_arrays(X, y, [[0.5], [3.1]], [0, 1], task="classification", name="three")
     model = mlp((1, 2), bias=False).double()
     with torch.no_grad():
         model[0].weight.copy_(column([3.0, -1.0]))
     bound = generalisation_bound(model, data)
     outputs = torch.tensor([[0.0, 0.0], [3.0, -1.0], [9.0, -3.0]])
     phi = torch.logsumexp(outputs, 1) - outputs[[0, 1, 2], y]
-    J, Lambda, B, r = math.sqrt(10), math.sqrt(2), 6 * math.sqrt(2), 0.5
+    J, Lambda, B, r = math.sqrt(10), math.sqrt(2), 6 * math.sqrt(2), 0.1 + 0.95 * 0.4
     assert bound.terms["max J"] == pytest.approx(J)
     assert bound.terms["V"] == 0  # a linear network
     assert bound.terms["Lambda"] == pytest.approx(Lambda)

@@ -105,7 +105,7 @@ def test_a_learning_rate_far_too_large_blows_up_with_a_record():
     record = run.diverged
     assert isinstance(record, Divergence)
     assert record.kind == "blow-up"
-    assert record.step == run.steps == taken + 0
+    assert record.step == run.steps == taken
     assert record.threshold == pytest.approx(2 / 50)
     assert math.isfinite(record.sharpness)
     assert not record.loss <= LOSS_LIMIT

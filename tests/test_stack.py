@@ -50,7 +50,7 @@ def test_value_gradient_and_products_are_those_of_autograd(
 
 @settings(max_examples=20)
 @given(**CASES)
-def test_dense_matrices_are_those_of_torch_func(widths, activation, bias, loss, n, seed):
+def test_dense_matrices_are_those_that_torch_gives(widths, activation, bias, loss, n, seed):
     model, (X, y) = net(widths, activation, bias=bias, seed=seed), samples(n, widths[0], widths[-1])
     objective = Objective(model, X, y, loss=loss)
     identity = torch.eye(objective.parameters, dtype=torch.float64)

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 SLICE = 0.02  # seconds of training between two looks at the mail
 FRAME = 1 / 20  # seconds between frames, at best
 SLOWEST = 1.0  # seconds between frames on a slow link
-LATE = 0.25  # an acknowledgement later than this halves the rate
+LATE = 0.6  # an acknowledgement later than this halves the rate
 TURNS = 6  # of the event loop between two slices
 GONE = 10.0  # after so long without one, nobody is watching
 

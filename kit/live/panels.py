@@ -144,7 +144,8 @@ class Panel:
             for ax, strip in zip(axes, self.strips, strict=True)
         ]
         self._steps = float(FIRST_STEPS)
-        self._background = None
+        self._background = self._lettered = None
+        self._letters: list[tuple] = []
 
     def encode(
         self,
@@ -167,13 +168,10 @@ class Panel:
         if since:
             history = {name: column[since:] for name, column in history.items()}
         self._set_limits(history, ghosts, labels)
-        if self._background is None:
-            self.canvas.draw()
-            self._background = self.canvas.copy_from_bbox(self.figure.bbox)
-        else:
-            self.canvas.restore_region(self._background)
+        letters = [axes.prepare(history, ghosts, marks, labels) for axes in self._axes]
+        self._restore(letters)
         for axes in self._axes:
-            axes.draw(history, ghosts, marks, labels, self.canvas.get_renderer())
+            axes.draw_lines()
         if kind == "svg":
             return self._svg()
         image = Image.frombuffer("RGBA", (WIDTH, HEIGHT), self.canvas.buffer_rgba())
@@ -184,6 +182,21 @@ class Panel:
         else:
             image.save(buffer, "JPEG", quality=85)
         return buffer.getvalue()
+
+    def _restore(self, letters: list[tuple]) -> None:
+        """The picture without its lines, drawn anew only where axes or letters have changed."""
+        if self._background is None:
+            self.canvas.draw()
+            self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+        elif letters == self._letters:
+            self.canvas.restore_region(self._lettered)
+            return
+        else:
+            self.canvas.restore_region(self._background)
+        for axes in self._axes:
+            axes.draw_letters()
+        self._letters = letters
+        self._lettered = self.canvas.copy_from_bbox(self.figure.bbox)
 
     def clear(self) -> None:
         """Forget the limits, as for a new run."""
@@ -306,10 +319,11 @@ class _Axes:
             if fits and not roomy:
                 return changed
         if log:
-            bottom, top = low / 1.5, high * 1.5
+            bottom, top = low / 1.5, high * (1.5 if old is None else 2.0)
         else:
+            # Room for growth: drawing the axes anew costs as much as ten frames.
             room = 0.14 * (high - low) or 0.1 * abs(high) or 1.0
-            bottom, top = low - room, high + 1.6 * room
+            bottom, top = low - room, high + (4 if old is not None else 1.6) * room
             if low >= 0:
                 bottom = max(bottom, 0.0)
         self.limits = (bottom, top, "log" if log else "linear")
@@ -352,23 +366,19 @@ class _Axes:
                 low, high = min(low, value), max(high, value)
         return low, high
 
-    def draw(self, history: Columns, ghosts, marks, labels, renderer) -> None:
-        ax = self.ax
+    def prepare(self, history: Columns, ghosts, marks, labels) -> tuple:
+        """Give the lines their data and the letters their places; what the letters look like."""
+        self._ready = []
         if marks:
             self._marks.set_segments([[(m.step, 0), (m.step, 1)] for m in marks])
-            ax.draw_artist(self._marks)
-            if self.first:
-                for text, mark in zip(self._mark_texts, marks[::-1], strict=False):
-                    text.set_text(_mark_text(mark))
-                    text.set_x(mark.step)
-                    ax.draw_artist(text)
+            self._ready.append(self._marks)
         spare = iter(self._ghosts)
         for columns in ghosts:
             for line in self.strip.lines:
                 artist = None if line.weak or line.column not in columns else next(spare, None)
                 if artist is not None:
                     artist.set_data(*_points(columns["step"], columns[line.column]))
-                    ax.draw_artist(artist)
+                    self._ready.append(artist)
         ends: list[tuple[float, Line]] = []
         for line in self.strip.lines:
             if labels.get(line.column) == "" or line.column not in history:
@@ -381,9 +391,26 @@ class _Axes:
             artist = self._lines[line.column]
             artist.set_data(x, y)
             artist.set_marker("o" if len(x) == 1 else "")
-            ax.draw_artist(artist)
+            self._ready.append(artist)
             ends.append((float(y[-1]), line))
-        self._draw_labels(ends, labels)
+        return (*self._place_labels(ends, labels), *self._place_marks(marks if self.first else ()))
+
+    def draw_letters(self) -> None:
+        for text in self._letters:
+            self.ax.draw_artist(text)
+
+    def draw_lines(self) -> None:
+        for artist in self._ready:
+            self.ax.draw_artist(artist)
+
+    def _place_marks(self, marks: Sequence[Intervention]) -> list[tuple]:
+        places = []
+        for text, mark in zip(self._mark_texts, marks[::-1], strict=False):
+            text.set_text(_mark_text(mark))
+            text.set_x(mark.step)
+            self._letters.append(text)
+            places.append((text.get_text(), mark.step))
+        return places
 
     def _band(self, line: Line, history: Columns) -> None:
         x, y = _points(history["step"], history[line.column], bins=60)
@@ -392,13 +419,13 @@ class _Axes:
             outline = np.concatenate([y - 2 * error, (y + 2 * error)[::-1]])
             band = self._bands[line.column]
             band.set_verts([np.column_stack([np.concatenate([x, x[::-1]]), outline])])
-            self.ax.draw_artist(band)
+            self._ready.append(band)
 
-    def _draw_labels(self, ends: list[tuple[float, Line]], labels) -> None:
-        """Labels at the ends of the lines, moved apart where they would overlap."""
+    def _place_labels(self, ends: list[tuple[float, Line]], labels) -> list[tuple]:
+        """Labels at the ends of the lines, in steps of 2% of the height, so that they are seldom
+        drawn again, and moved apart where they would overlap."""
         to_axes = self.ax.transAxes.inverted()
-        height = self.ax.get_window_extent().height
-        gap = 0.115 * HEIGHT * 0.75 / height
+        gap = 0.115 * HEIGHT * 0.75 / self.ax.get_window_extent().height
         placed = []
         for value, line in ends:
             pixel = self.ax.transData.transform((0, value))
@@ -407,15 +434,15 @@ class _Axes:
         placed.sort(key=lambda item: item[0])
         for before, item in pairwise(placed):
             item[0] = max(item[0], before[0] + gap)
-        if placed and placed[-1][0] > 1.0:
-            over = placed[-1][0] - 1.0
-            for item in placed:
-                item[0] -= over
+        over = max(placed[-1][0] - 1.0, 0.0) if placed else 0.0
+        self._letters, places = [], []
         for y, line in placed:
             text = self._texts[line.column]
             text.set_text(labels.get(line.column, line.label))
-            text.set_y(y)
-            self.ax.draw_artist(text)
+            text.set_y(round((y - over) * 50) / 50)
+            self._letters.append(text)
+            places.append((text.get_text(), text.get_position()[1]))
+        return places
 
 
 def log_ticks(bottom: float, top: float, most: int) -> list[float]:

@@ -68,7 +68,7 @@ def test_chebyshev_to_the_edge_and_along_it(degree, lr, seed):
     assert error.quantile(0.99) <= 1e-2
     assert error.max() <= 3e-2
     assert np.median(matvecs) <= 3
-    assert (expected[1500:] * lr / 2).mean() > 0.9  # the run is at the edge
+    assert (expected[-100:] * lr / 2).mean() > 0.9  # the run has come to the edge
     for step in (0, 37, 600, 2500):
         assert float(expected[step]) == pytest.approx(arpack(run, thetas[step]), rel=1e-4)
 
@@ -178,7 +178,7 @@ def test_every_product_is_counted():
     tracker = EigenTracker(path)
     counts = [tracker.measure(OBJECTIVE).matvecs for _ in range(COLD_EVERY + 2)]
     assert sum(counts) == path.products
-    assert counts[1] == 3
+    assert counts[1:4] == [2, 3, 3]
     assert counts[COLD_EVERY] > 3  # followed, and checked
 
 

@@ -42,6 +42,7 @@ JACOBIAN, JACOBIAN_MEAN = "#009E73", "#66c5ab"
 GAP, BOUND = "#56B4E9", "#CC79A7"
 
 WIDTH, HEIGHT, DPI = 720, 450, 160
+LABEL_SLACK = 0.035  # of the height that a label may be off its line
 POINTS = 700  # of a line at most, in pairs of least and greatest
 OUTLIER = 300  # times the median: beyond it, a run that breaks leaves the picture
 FIRST_STEPS = 300  # room on the step axis at the start
@@ -245,6 +246,9 @@ class _Axes:
             color="#777777",
             linewidth=0.8,
         )
+        self._shown_labels: set[int] = set()
+        self._letters: list = []
+        self._ready: list = []
         self._mark_texts = [
             ax.text(
                 0,
@@ -422,8 +426,8 @@ class _Axes:
             self._ready.append(band)
 
     def _place_labels(self, ends: list[tuple[float, Line]], labels) -> list[tuple]:
-        """Labels at the ends of the lines, in steps of 2% of the height, so that they are seldom
-        drawn again, and moved apart where they would overlap."""
+        """Labels at the ends of the lines, moved apart where they would overlap. They follow in
+        small jumps, since letters are slow to draw."""
         to_axes = self.ax.transAxes.inverted()
         gap = 0.115 * HEIGHT * 0.75 / self.ax.get_window_extent().height
         placed = []
@@ -435,14 +439,18 @@ class _Axes:
         for before, item in pairwise(placed):
             item[0] = max(item[0], before[0] + gap)
         over = max(placed[-1][0] - 1.0, 0.0) if placed else 0.0
-        self._letters, places = [], []
-        for y, line in placed:
-            text = self._texts[line.column]
+        texts = [self._texts[line.column] for _, line in placed]
+        moved = [
+            abs(y - over - t.get_position()[1]) for (y, _), t in zip(placed, texts, strict=True)
+        ]
+        same = {id(text) for text in texts} == self._shown_labels
+        if not same or max(moved, default=0.0) > LABEL_SLACK:
+            for (y, _), text in zip(placed, texts, strict=True):
+                text.set_y(y - over)
+        for (_, line), text in zip(placed, texts, strict=True):
             text.set_text(labels.get(line.column, line.label))
-            text.set_y(round((y - over) * 50) / 50)
-            self._letters.append(text)
-            places.append((text.get_text(), text.get_position()[1]))
-        return places
+        self._letters, self._shown_labels = texts, {id(text) for text in texts}
+        return [(text.get_text(), text.get_position()[1]) for text in texts]
 
 
 def log_ticks(bottom: float, top: float, most: int) -> list[float]:

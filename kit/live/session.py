@@ -287,16 +287,18 @@ class Session:
 
     def work(self, seconds: float) -> None:
         """Train and measure for about this long, at least one step."""
-        end = time.perf_counter() + seconds
+        now = time.perf_counter()
+        end = now + seconds
         self.version += 1
         while self.running:
-            start = time.perf_counter()
+            start = now
             measured = (self.training.steps + 1) % self.training.every == 0
             self.training.step()
             now = time.perf_counter()
             self._note_cost(now - start, measured)
             self._notice_divergence()
-            if now >= end:
+            next_measured = (self.training.steps + 1) % self.training.every == 0
+            if now + self._cost_step + next_measured * self._cost_measure > end:
                 break
         if self.running and self.auto_cadence:
             self._adapt_cadence()

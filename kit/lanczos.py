@@ -34,8 +34,9 @@ class EigenResult:
 
     values (k,) sorted from the asked end; vectors (P, k) of unit norm; residuals
     ||A v - value v||_2 (k,); matvecs, the number of products; converged, whether each residual is
-    at most tol * max |value|. A Ritz value is a lower bound on the largest eigenvalue. A residual
-    says that *some* eigenvalue lies that near, not that it is the largest.
+    at most tol * max |value| (or all values are 0 to rounding). A Ritz value is a lower bound on
+    the largest eigenvalue. A residual says that *some* eigenvalue lies that near, not that it is
+    the largest.
     """
 
     values: Tensor
@@ -94,8 +95,10 @@ def ritz(
         scale = float(theta[:k].abs().max())
         floor = 8 * torch.finfo(V.dtype).eps * float(theta.abs().max())
         excess = residuals[:asked] - tols[:pairs] * scale
-        converged = size >= k and bool((excess <= 0).all())
-        found = converged or (size >= k and bool((residuals[:asked] <= floor).all()))
+        stalled = size >= k and bool((residuals[:asked] <= floor).all())
+        # A value that is 0 to rounding has no relative accuracy to reach.
+        converged = (size >= k and bool((excess <= 0).all())) or (stalled and scale <= floor)
+        found = converged or stalled
         limit = max(float(tols[-1]), GUARD_TOL) * scale + floor
         guarded = not guard or (pairs > k and float(residuals[k]) <= limit)
         if found and guarded:

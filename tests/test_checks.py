@@ -49,9 +49,7 @@ def test_whole_numbers():
     assert check_int("steps", 3, low=3, high=3) == 3
     assert type(check_int("steps", np.int64(3))) is int
     for value in (3.0, True, "3", None):
-        with pytest.raises(
-            TypeError, match=r"^steps: got .*; takes a whole number from 1 up "
-        ):
+        with pytest.raises(TypeError, match=r"^steps: got .*; takes a whole number from 1 up "):
             check_int("steps", value, low=1, high=5)
     for value in (0, 6):
         with pytest.raises(ValueError, match=rf"^steps: got {value}; takes a whole number from 1"):

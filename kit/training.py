@@ -98,13 +98,15 @@ class Training:
         if not callable(loss):
             check_one_of("loss", loss, LOSSES)
         check_one_of("optimizer", optimizer, ("sgd", "adam"))
-        if isinstance(measures, str):
+        if isinstance(measures, str) or not isinstance(measures, Sequence):
             raise TypeError(f"measures: got {measures!r}; takes a sequence of names")
         for name in measures:
             check_one_of("measures", name, PROBES)
         self.loss, self.optimizer, self.dataset = loss, optimizer, dataset
+        if not isinstance(nesterov, bool):
+            raise TypeError(f"nesterov: got {nesterov!r}; takes True or False")
         self.nesterov = nesterov
-        self.seed = check_int("seed", seed, low=0)
+        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.label_smoothing = label_smoothing
         self.sam_radius = check_number("sam_radius", sam_radius, low=0)
         self.mixup = check_number("mixup", mixup, low=0)
@@ -133,6 +135,7 @@ class Training:
         self._watch = DivergenceWatch(None if named is None else named.best_constant())
         self.diverged: Divergence | None = None
         self.interventions: list[Intervention] = []
+        self._drag: dict[str, Any] | None = None
         self.measures = tuple(measures)
         self.probes: dict[str, Probe] = {n: PROBES[n](self, n) for n in self.measures}
         columns = [column for probe in self.probes.values() for column in probe.columns]
@@ -182,9 +185,6 @@ class Training:
         for index, change in enumerate(self.interventions):
             if change.step == self.steps and change.name == name:
                 old = change.old
-                if name.startswith("rescale"):
-                    new = tuple(a * b for a, b in zip(change.new, new, strict=True))
-                    old = None if any(abs(a - 1) > 1e-6 for a in new) else new
                 del self.interventions[index]
                 break
         if old != new:
@@ -214,6 +214,10 @@ class Training:
 
     def run(self, steps: int, callback: Callable[[Training], object] | None = None) -> None:
         """Take `steps` steps; `callback(training)` after each may return True to stop."""
+        if callback is not None and not callable(callback):
+            raise TypeError(
+                f"callback: got {callback!r}; takes a function of the training, or None"
+            )
         for _ in range(check_int("steps", steps, low=0)):
             if self.step() == 0 or (callback is not None and callback(self) is True):
                 return
@@ -222,17 +226,26 @@ class Training:
         """The gradient of this step's batch, at theta or, for SAM, at theta + rho g/|g|."""
         full = self.batch_size is None and not self.mixup
         if full and not self.sam_radius:
-            return self.objective.point().gradient()
+            return self._trained(self.objective.point().gradient())
         X, targets = (self.objective.X, self.objective.targets) if full else self._batch()
-        _, g = self.objective.batch_gradient(X, targets)
+        g = self._trained(self.objective.batch_gradient(X, targets)[1])
         if self.sam_radius:
             norm = g.norm()
             if norm > 0:
                 theta = self.objective.flat_parameters()
                 self._write(theta + self.sam_radius * g / norm)
-                _, g = self.objective.batch_gradient(X, targets)
+                g = self._trained(self.objective.batch_gradient(X, targets)[1])
                 self._write(theta)
         return g
+
+    def _trained(self, g: Tensor) -> Tensor:
+        """The gradient without its entries for frozen parameters (`requires_grad` False)."""
+        parameters = list(self.model.parameters())
+        if all(p.requires_grad for p in parameters):
+            return g
+        parts = g.split([p.numel() for p in parameters])
+        kept = [part * p.requires_grad for part, p in zip(parts, parameters, strict=True)]
+        return torch.cat(kept)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """The next batch of a shuffled pass over the training set, mixed up if so asked."""
@@ -256,11 +269,12 @@ class Training:
         settings = {name: self._settings[name] for name in ("lr", "momentum", "weight_decay")}
         self._write(self._optimizer(self.objective.flat_parameters(), gradient, **settings))
 
-    def _write(self, theta: Tensor) -> None:
+    def _write(self, theta: Tensor, *, frozen: bool = False) -> None:
         parameters = list(self.model.parameters())
         with torch.no_grad():
             for p, t in zip(parameters, theta.split([p.numel() for p in parameters]), strict=True):
-                p.copy_(t.view_as(p))
+                if p.requires_grad or frozen:
+                    p.copy_(t.view_as(p))
 
     # Measuring.
 
@@ -408,16 +422,47 @@ class Training:
         """
         layers = symmetric_layers(self.model)
         factors = check_factors(factors, len(layers))
-        scale_parameters(layers, factors)
-        blocks = zip(self.objective.blocks(), block_factors(layers, factors), strict=True)
-        self._optimizer.rescale(torch.cat([torch.full_like(p.flatten(), a) for p, a in blocks]))
         name = "rescale" if self.optimizer == "sgd" else "rescale (Adam's moments reset)"
+        # Several at one step, as from a slider, count as one from where the first began: so the
+        # run replays from its interventions to the last bit.
+        if self._drag is None or self._drag["step"] != self.steps:
+            self._drag = self._snapshot() | {"factors": (1.0,) * len(layers)}
+        else:
+            self._go_back(self._drag)
+        factors = tuple(a * b for a, b in zip(self._drag["factors"], factors, strict=True))
+        self._drag["factors"] = factors
+        here = (self.steps, name)
+        self.interventions = [c for c in self.interventions if (c.step, c.name) != here]
+        if all(abs(factor - 1) < 1e-9 for factor in factors):
+            self.history.fill_last(self._drag["row"])
+            return
+        self.interventions.append(Intervention(*here, None, factors))
+        scale_parameters(layers, list(factors))
+        blocks = zip(self.objective.blocks(), block_factors(layers, list(factors)), strict=True)
+        self._optimizer.rescale(torch.cat([torch.full_like(p.flatten(), a) for p, a in blocks]))
         for probe in self.probes.values():
             probe.restart()
-        self._intervene(name, None, tuple(factors))
         self.history.fill_last({"loss": self.objective.value()})
         self._measurements = 0
         self.measure()
+
+    def _snapshot(self) -> dict[str, Any]:
+        """What a rescale changes, as it is now."""
+        return {
+            "step": self.steps,
+            "theta": self.objective.flat_parameters(),
+            "optimizer": copy.deepcopy(vars(self._optimizer)),
+            "probes": {n: copy.deepcopy(probe.state_dict()) for n, probe in self.probes.items()},
+            "measurements": self._measurements,
+            "row": {name: column[-1] for name, column in self.history.items()},
+        }
+
+    def _go_back(self, snapshot: dict[str, Any]) -> None:
+        self._write(snapshot["theta"], frozen=True)
+        vars(self._optimizer).update(copy.deepcopy(snapshot["optimizer"]))
+        for name, probe in self.probes.items():
+            probe.load_state_dict(copy.deepcopy(snapshot["probes"][name]))
+        self._measurements = snapshot["measurements"]
 
     def fork(self) -> Training:
         """An independent copy that would go on exactly as this one does."""
@@ -461,14 +506,16 @@ class Training:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a saved state; ValueError where it is not one of a run like this."""
-        own = {name: tuple(v.shape) for name, v in self.model.state_dict().items()}
-        try:
-            saved = {name: tuple(v.shape) for name, v in state["model"].items()}
-            measures, columns = set(state["probes"]), set(state["history"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"state: not the state of a Training ({error})") from error
-        if saved != own or measures != set(self.measures) or columns != set(self.history):
-            raise ValueError("state: is of a run with another model or other measures")
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: got {type(state).__name__}; takes what state_dict() returns")
+        own = self.state_dict()
+        missing = sorted(set(own) - set(state))
+        if missing:
+            raise ValueError(f"state: lacks {', '.join(missing)}; takes what state_dict() returns")
+        shapes = [{n: tuple(v.shape) for n, v in s["model"].items()} for s in (own, state)]
+        alike = all(set(own[k]) == set(state[k]) for k in ("probes", "history", "optimizer"))
+        if shapes[0] != shapes[1] or not alike:
+            raise ValueError("state: is of a run with another model, optimiser or other measures")
         history = {name: list(column) for name, column in state["history"].items()}
         state = copy.deepcopy({name: value for name, value in state.items() if name != "history"})
         self.model.load_state_dict(state["model"])
@@ -481,3 +528,4 @@ class Training:
         vars(self._watch).update(state["watch"])
         self.diverged, self.interventions = state["diverged"], state["interventions"]
         self.history._columns = history
+        self._drag = None

@@ -22,13 +22,14 @@ from kit.checks import check_one_of
 from kit.live import words
 from kit.live.controls import OPTIMIZERS, Controls, parse_widths
 from kit.live.loop import LiveLoop
-from kit.live.panels import PANELS, Panel
+from kit.live.panels import PANELS, WIDTH, Panel
 from kit.live.session import Session, one_thread
 from kit.live.stage import Stage
 from kit.presets import PRESETS
 from kit.training import Training
 
 FIRST_STEPS = 45  # of the picture that a page opens on
+WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
 WORDS_EVERY = 20  # frames between two descriptions of the pictures
 
 
@@ -67,6 +68,7 @@ class Explorer(widgets.VBox):
         self._visible = set(self._panels)
         self._epoch, self._shown, self._frames = self.session.epoch, -1, 0
         self._stale: set[str] = set()
+        self._width = WIDTH
         self._loop = LiveLoop(self)
         title = "Sharpness while a network learns"
         self._stage = Stage(panels, title, self._on_message)
@@ -211,6 +213,7 @@ class Explorer(widgets.VBox):
             marks=session.marks(),
             labels=words.line_labels(session),
             since=session.forked_at,
+            width=WIDTH if still else self._width,
             still=still,
         )
 
@@ -227,6 +230,8 @@ class Explorer(widgets.VBox):
         """From the page, perhaps on another thread: note what is in view, pass on the rest."""
         if content.get("type") == "ack":
             self._visible = set(content.get("visible", ())) & set(self._panels)
+            wanted = content.get("width", WIDTH)
+            self._width = next((w for w in WIDTHS if w >= wanted), WIDTH)
             self._loop.mailbox.put("ack", content.get("frame"))
 
 

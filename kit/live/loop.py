@@ -27,7 +27,7 @@ SLICE = 0.02  # seconds of training between two looks at the mail
 FRAME = 1 / 20  # seconds between frames, at best
 SLOWEST = 1.0  # seconds between frames on a slow link
 LATE = 0.6  # an acknowledgement later than this halves the rate
-TURNS = 6  # of the event loop between two slices
+TURNS = 4  # of the event loop between two slices
 GONE = 10.0  # after so long without one, nobody is watching
 
 
@@ -168,11 +168,13 @@ class LiveLoop:
     async def _main(self) -> None:
         self._take_mail()
         while self.show.running():
-            self.show.work(SLICE)
+            # One thing a turn, so that no message waits for two.
             if self.pacer.gone():
                 self.show.lost()
             elif self.pacer.due():
                 self.show.frame(self.pacer.send())
+            else:
+                self.show.work(SLICE)
             await self._let_others()
             self._take_mail()
         self.show.still()

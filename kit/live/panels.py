@@ -147,6 +147,7 @@ class Panel:
         self._steps = float(FIRST_STEPS)
         self._background = self._lettered = None
         self._letters: list[tuple] = []
+        self._width = WIDTH
 
     def encode(
         self,
@@ -158,14 +159,18 @@ class Panel:
         since: int = 0,
         still: bool = False,
         kind: str | None = None,
+        width: int = WIDTH,
     ) -> bytes:
         """Image bytes: JPEG of a moving frame, PNG of a still one, or "svg", "png" by `kind`.
 
         `ghosts` are earlier runs, drawn faint; `marks` the reader's interventions; `labels`
         replaces the label of a column's line ("" hides the line). Rows before `since` are left out:
-        a run that was forked there shares them with a ghost.
+        a run that was forked there shares them with a ghost. `width` in pixels; the letters scale.
         """
         labels = labels or {}
+        if width != self._width:
+            self._width, self._background = width, None
+            self.figure.set_dpi(DPI * width / WIDTH)
         if since:
             history = {name: column[since:] for name, column in history.items()}
         self._set_limits(history, ghosts, labels)
@@ -175,7 +180,8 @@ class Panel:
             axes.draw_lines()
         if kind == "svg":
             return self._svg()
-        image = Image.frombuffer("RGBA", (WIDTH, HEIGHT), self.canvas.buffer_rgba())
+        size = self.canvas.get_width_height()
+        image = Image.frombuffer("RGBA", size, self.canvas.buffer_rgba())
         image = image.convert("RGB")
         buffer = io.BytesIO()
         if still or kind == "png":
@@ -429,7 +435,7 @@ class _Axes:
         """Labels at the ends of the lines, moved apart where they would overlap. They follow in
         small jumps, since letters are slow to draw."""
         to_axes = self.ax.transAxes.inverted()
-        gap = 0.115 * HEIGHT * 0.75 / self.ax.get_window_extent().height
+        gap = 0.086 * self.ax.figure.bbox.height / self.ax.get_window_extent().height
         placed = []
         for value, line in ends:
             pixel = self.ax.transData.transform((0, value))

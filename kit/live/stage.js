@@ -80,7 +80,9 @@ function render({ model, el }) {
     await Promise.all(content.keys.map((key, i) => picture(key, buffers[i], "image/jpeg")));
     // A hidden page gets no animation frame, so it does not answer.
     requestAnimationFrame(() => {
-      model.send({ type: "ack", frame: content.frame, visible: [...visible] });
+      const shown = Math.max(...[...pictures.values()].map((image) => image.clientWidth));
+      const width = Math.round(shown * devicePixelRatio);
+      model.send({ type: "ack", frame: content.frame, visible: [...visible], width });
     });
   }
   model.on("msg:custom", onMessage);

@@ -77,13 +77,13 @@ function render({ model, el }) {
     showNumbers(content.numbers);
     phase.textContent = content.phase;
     if (content.type !== "frame") return;
-    await Promise.all(content.keys.map((key, i) => picture(key, buffers[i], "image/jpeg")));
     // A hidden page gets no animation frame, so it does not answer.
-    requestAnimationFrame(() => {
-      const shown = Math.max(...[...pictures.values()].map((image) => image.clientWidth));
-      const width = Math.round(shown * devicePixelRatio);
-      model.send({ type: "ack", frame: content.frame, visible: [...visible], width });
-    });
+    const painted = new Promise(requestAnimationFrame);
+    const decoded = content.keys.map((key, i) => picture(key, buffers[i], "image/jpeg"));
+    await Promise.all([painted, ...decoded]);
+    const shown = Math.max(...[...pictures.values()].map((image) => image.clientWidth));
+    const width = Math.round(shown * devicePixelRatio);
+    model.send({ type: "ack", frame: content.frame, visible: [...visible], width });
   }
   model.on("msg:custom", onMessage);
 

@@ -29,7 +29,7 @@ from kit.curvature import stability_threshold
 from kit.divergence import Divergence, DivergenceWatch
 from kit.evaluation import evaluate_outputs
 from kit.history import History, Intervention
-from kit.load import Dataset
+from kit.load import Dataset, checksum
 from kit.losses import LOSSES
 from kit.objective import ClosedFormPoint, Objective, Point
 from kit.optimizers import SGD, Adam
@@ -46,7 +46,7 @@ SCORES = (
     "error_gap",
     "error_gap_se",
 )
-SETTINGS = ("lr", "batch_size", "momentum", "weight_decay", "every")
+ARRAYS = ("X_train", "y_train", "X_test", "y_test")
 
 
 class Training:
@@ -136,6 +136,7 @@ class Training:
         self.diverged: Divergence | None = None
         self.interventions: list[Intervention] = []
         self._drag: dict[str, Any] | None = None
+        self._data_checksum: str | None = None
         self.measures = tuple(measures)
         self.probes: dict[str, Probe] = {n: PROBES[n](self, n) for n in self.measures}
         columns = [column for probe in self.probes.values() for column in probe.columns]
@@ -425,16 +426,17 @@ class Training:
         name = "rescale" if self.optimizer == "sgd" else "rescale (Adam's moments reset)"
         # Several at one step, as from a slider, count as one from where the first began: so the
         # run replays from its interventions to the last bit.
-        if self._drag is None or self._drag["step"] != self.steps:
-            self._drag = self._snapshot() | {"factors": (1.0,) * len(layers)}
+        drag = self._drag
+        if drag is None or drag["step"] != self.steps:
+            drag = self._drag = self._snapshot() | {"factors": (1.0,) * len(layers)}
         else:
-            self._go_back(self._drag)
-        factors = tuple(a * b for a, b in zip(self._drag["factors"], factors, strict=True))
-        self._drag["factors"] = factors
+            self._go_back(drag)
+        factors = tuple(a * b for a, b in zip(drag["factors"], factors, strict=True))
+        drag["factors"] = factors
         here = (self.steps, name)
         self.interventions = [c for c in self.interventions if (c.step, c.name) != here]
         if all(abs(factor - 1) < 1e-9 for factor in factors):
-            self.history.fill_last(self._drag["row"])
+            self.history.fill_last(drag["row"] | self._settings_row())
             return
         self.interventions.append(Intervention(*here, None, factors))
         scale_parameters(layers, list(factors))
@@ -491,6 +493,7 @@ class Training:
         """Everything that the rest of the run depends on, and its history; a deep copy."""
         return {"history": self.history.copy()} | copy.deepcopy(
             {
+                "of": self._of(),
                 "model": self.model.state_dict(),
                 "optimizer": vars(self._optimizer),
                 "settings": self._settings,
@@ -501,8 +504,25 @@ class Training:
                 "watch": vars(self._watch),
                 "diverged": self.diverged,
                 "interventions": self.interventions,
+                "drag": self._drag,
             }
         )
+
+    def _of(self) -> dict[str, Any]:
+        """What a run with this state trains on and for, apart from what its state holds."""
+        if self._data_checksum is None:
+            arrays = {name: getattr(self.dataset, name).numpy() for name in ARRAYS}
+            self._data_checksum = checksum(arrays)
+        loss = self.loss if isinstance(self.loss, str) else type(self.loss).__name__
+        return {
+            "data": self._data_checksum,
+            "loss": getattr(self.loss, "__qualname__", loss),
+            "optimizer": self.optimizer,
+            "nesterov": self.nesterov,
+            "label_smoothing": self.label_smoothing,
+            "sam_radius": self.sam_radius,
+            "mixup": self.mixup,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a saved state; ValueError where it is not one of a run like this."""
@@ -512,10 +532,16 @@ class Training:
         missing = sorted(set(own) - set(state))
         if missing:
             raise ValueError(f"state: lacks {', '.join(missing)}; takes what state_dict() returns")
+        others = [name for name, value in own["of"].items() if state["of"].get(name) != value]
+        if others:
+            what = ", ".join(
+                name if name == "data" else f"{name} = {state['of'].get(name)!r}" for name in others
+            )
+            raise ValueError(f"state: is of a run with other {what}")
         shapes = [{n: tuple(v.shape) for n, v in s["model"].items()} for s in (own, state)]
         alike = all(set(own[k]) == set(state[k]) for k in ("probes", "history", "optimizer"))
         if shapes[0] != shapes[1] or not alike:
-            raise ValueError("state: is of a run with another model, optimiser or other measures")
+            raise ValueError("state: is of a run with another model or other measures")
         history = {name: list(column) for name, column in state["history"].items()}
         state = copy.deepcopy({name: value for name, value in state.items() if name != "history"})
         self.model.load_state_dict(state["model"])
@@ -527,5 +553,4 @@ class Training:
             probe.load_state_dict(state["probes"][name])
         vars(self._watch).update(state["watch"])
         self.diverged, self.interventions = state["diverged"], state["interventions"]
-        self.history._columns = history
-        self._drag = None
+        self.history._columns, self._drag = history, state["drag"]

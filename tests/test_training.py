@@ -19,9 +19,9 @@ DATA = load_dataset("digits", n_train=60)
 WIDTHS = (64, 8, 10)
 
 
-def digits_run(model=None, **options):
+def digits_run(model=None, dataset=DATA, **options):
     options = {"loss": "mse", "lr": 0.1, "measures": (), "every": 1} | options
-    return Training(mlp(WIDTHS) if model is None else model, DATA, **options)
+    return Training(mlp(WIDTHS) if model is None else model, dataset, **options)
 
 
 def double_run(activation="tanh", **options):
@@ -559,6 +559,44 @@ def test_a_drag_back_to_one_leaves_no_trace():
     assert same_run(dragged, plain)
 
 
+def reloaded(run):
+    other = digits_run(measures=("sharpness",), momentum=0.9)
+    other.load_state_dict(run.state_dict())
+    return other
+
+
+@pytest.mark.parametrize("copied", [Training.fork, reloaded])
+def test_a_drag_goes_on_in_a_copy(copied):
+    """A fork or a reload in the middle of a drag: still one intervention, and it replays."""
+    dragged, replayed = (digits_run(measures=("sharpness",), momentum=0.9) for _ in range(2))
+    for run in (dragged, replayed):
+        run.run(3)
+    dragged.rescale((3.0, 1 / 3.0))
+    dragged = copied(dragged)
+    dragged.rescale((0.7, 1 / 0.7))
+    (change,) = dragged.interventions
+    assert change.new == pytest.approx((2.1, 1 / 2.1))
+    replayed.rescale(change.new)
+    for run in (dragged, replayed):
+        run.run(5)
+    assert same_run(dragged, replayed)
+
+
+def test_a_drag_back_to_one_keeps_what_was_set_during_it():
+    run, plain = (digits_run(measures=("sharpness",), lr=0.4) for _ in range(2))
+    for training in (run, plain):
+        training.run(3)
+    run.rescale((4.0, 0.25))
+    run.lr = plain.lr = 0.1
+    run.batch_size = plain.batch_size = 10
+    run.rescale((0.25, 4.0))
+    assert run.history["lr"][-1] == 0.1
+    assert run.history["threshold"][-1] == pytest.approx(20)
+    for training in (run, plain):
+        training.run(5)
+    assert same_run(run, plain)
+
+
 @pytest.mark.parametrize(
     ("activation", "factors", "error", "said"),
     [
@@ -709,6 +747,18 @@ WRONG = {
     "another network": lambda: digits_run(mlp((64, 9, 10)), measures=("sharpness",)).state_dict(),
     "other measures": lambda: digits_run(measures=("jacobian_max",)).state_dict(),
     "another optimiser": lambda: digits_run(measures=("sharpness",), optimizer="adam").state_dict(),
+    **{
+        f"other {name}": lambda options=options: digits_run(
+            measures=("sharpness",), **options
+        ).state_dict()
+        for name, options in {
+            "loss": {"loss": "cross_entropy"},
+            "sam_radius": {"sam_radius": 0.1},
+            "mixup": {"mixup": 0.1},
+            "nesterov": {"nesterov": True, "momentum": 0.9},
+            "data": {"dataset": load_dataset("digits", n_train=60, seed=1)},
+        }.items()
+    },
     "a part of it": lambda: {
         name: value
         for name, value in digits_run(measures=("sharpness",)).state_dict().items()
@@ -727,6 +777,13 @@ def test_a_state_of_something_else_is_refused_and_changes_nothing(name):
     for training in (run, expected):
         training.run(2)
     assert same_run(run, expected)
+
+
+def test_a_refused_state_names_what_differs():
+    run = digits_run(measures=(), loss="cross_entropy")
+    other = digits_run(measures=(), loss="cross_entropy", label_smoothing=0.1, sam_radius=0.2)
+    with pytest.raises(ValueError, match=r"other label_smoothing = 0\.1, sam_radius = 0\.2"):
+        run.load_state_dict(other.state_dict())
 
 
 # Bad arguments

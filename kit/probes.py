@@ -21,7 +21,7 @@ from kit.batches import batch_quotients, summarise
 from kit.bounds import BoundCalculator
 from kit.jacobian import point_jacobian_norms
 from kit.operators import Product, operator_product
-from kit.tracking import EigenTracker, Tracked
+from kit.tracking import COLD_EVERY, EigenTracker, Tracked
 
 if TYPE_CHECKING:
     from kit.training import Training
@@ -55,11 +55,12 @@ class EigenProbe(Probe):
     """The largest eigenvalue of an operator, with its residual and products."""
 
     operator: str | None = None
+    lag = 0  # of the cold checks, so that no step has two
 
     def __init__(self, training: Training, name: str) -> None:
         super().__init__(training, name)
         self.columns = (name, f"{name}_residual", f"{name}_matvecs")
-        self.tracker = EigenTracker(self.product(training), seed=training.seed)
+        self.tracker = EigenTracker(self.product(training), seed=training.seed, lag=self.lag)
         self.last: Tracked | None = None
         self.last_check: float | None = None
 
@@ -98,12 +99,14 @@ class InvariantSharpness(EigenProbe):
     """lambda_max(S), S = D H D (theory.md, (9))."""
 
     operator = "layer"
+    lag = COLD_EVERY // 2
 
 
 class RiemannianSharpness(EigenProbe):
     """lambda_max(B), the Hessian on the quotient by layer-wise rescaling."""
 
     operator = "riemannian"
+    lag = COLD_EVERY // 4
 
 
 class PreconditionedSharpness(EigenProbe):

@@ -35,6 +35,9 @@ Curve = tuple[
 ]
 
 
+NARROW = 16  # outputs of a layer
+
+
 def _normal_pdf(z: Tensor) -> Tensor:
     return torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
@@ -115,13 +118,15 @@ def architecture(model: nn.Module) -> Architecture | None:
     return Architecture(widths, kinds.pop(), linears[0].bias is not None)
 
 
-def _affine(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    product = torch.matmul if h.shape[0] != weight.shape[0] else torch.bmm
-    if bias is None:
-        return product(h, weight.mT)
-    if h.shape[0] == weight.shape[0]:
-        return torch.baddbmm(bias, h, weight.mT)
-    return product(h, weight.mT) + bias
+def _affine(h: Tensor, weight: Tensor, shift: Tensor | None) -> Tensor:
+    """h W' + shift, (S, n, out); `shift` is a bias (S, 1, out), or a full (S, n, out)."""
+    if weight.shape[1] < NARROW:  # as its transpose: BLAS is slow on a long matrix of few columns
+        if shift is None:
+            return torch.bmm(weight, h.mT).mT
+        return torch.baddbmm(shift.mT, weight, h.mT).mT
+    if shift is None:
+        return torch.bmm(h, weight.mT)
+    return torch.baddbmm(shift, h, weight.mT)
 
 
 class StackPoint:
@@ -197,7 +202,7 @@ class StackPoint:
         for layer in range(self.net.layers):
             r = _affine(wide(self.h[layer]), V[layer], c[layer])
             if Rh[-1] is not None:
-                r = torch.baddbmm(r, Rh[-1], wide(self.W[layer]).mT)
+                r = _affine(Rh[-1], wide(self.W[layer]), r)
             Rz.append(r)
             if layer < self.net.layers - 1:
                 Rh.append(self.slope[layer] * r)

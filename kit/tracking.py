@@ -56,7 +56,8 @@ class Tracked:
 class EigenTracker:
     """Follows the largest eigenvalue of one operator of an objective.
 
-    `operator`: a name from `kit.operators`, or a function objective -> product.
+    `operator`: a name from `kit.operators`, or a function objective -> product. `lag` moves the
+    cold checks by so many measurements: those of two trackers need not fall on the same step.
 
     Cost: 3 products for a typical measurement, up to 16; about 20 for a cold one. Accuracy along
     whole runs at the edge, against a converged solve: tests/test_tracking.py.
@@ -68,6 +69,7 @@ class EigenTracker:
         *,
         seed: int = 0,
         max_matvecs: int = 16,
+        lag: int = 0,
     ) -> None:
         if not callable(operator):
             check_one_of("operator", operator, OPERATORS)
@@ -76,7 +78,7 @@ class EigenTracker:
         self._generator = torch.Generator().manual_seed(check_seed(seed))
         self._last: Tensor | None = None
         self._before: Tensor | None = None
-        self._count = 0
+        self._count = check_int("lag", lag, low=0)
 
     def restart(self) -> None:
         """Forget the vectors: the next measurement is a cold one. Call after a jump."""

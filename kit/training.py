@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -145,7 +145,9 @@ class Training:
         )
         self._once: tuple[Point, dict[str, Any]] | None = None
         self._measurements = 0
-        self._append_row()
+        self._parts: Iterator[None] | None = None  # of a step that is under way
+        for _ in self._new_row():
+            pass
 
     # Settings that can change between steps.
 
@@ -174,6 +176,8 @@ class Training:
                 raise ValueError("momentum: takes 0 with optimizer='adam', which has its own betas")
         else:
             value = check_number(name, value, low=0)
+        if name in ("batch_size", "every"):
+            self._complete_step()
         old = self._settings[name]
         if value == old:
             return
@@ -206,12 +210,42 @@ class Training:
 
     def step(self, n: int = 1) -> int:
         """Take n steps; returns how many were taken before the run diverged, if it did."""
-        for taken in range(check_int("n", n, low=0)):
+        n = check_int("n", n, low=0)
+        self._complete_step()
+        for taken in range(n):
             if self.diverged is not None:
                 return taken
-            self._apply(self._gradient())
-            self._append_row()
+            while not self.step_part():
+                pass
         return n
+
+    def step_part(self) -> bool:
+        """Take the next part of a step: the move, or one measurement; whether the step is complete.
+
+        For a page that answers its reader in between. Whatever needs a complete step, such as
+        another `step`, a rescaling or a fork, completes it first; `.lr`, `.momentum` and
+        `.weight_decay` can be set at once.
+        """
+        if self._parts is None:
+            self._parts = self._step_parts()
+        try:
+            next(self._parts)
+            return False
+        except StopIteration:
+            self._parts = None
+            return True
+        except BaseException:
+            self._parts = None
+            raise
+
+    def _step_parts(self) -> Iterator[None]:
+        if self.diverged is None:
+            self._apply(self._gradient())
+            yield from self._new_row()
+
+    def _complete_step(self) -> None:
+        while self._parts is not None:
+            self.step_part()
 
     def run(self, steps: int, callback: Callable[[Training], object] | None = None) -> None:
         """Take `steps` steps; `callback(training)` after each may return True to stop."""
@@ -279,7 +313,7 @@ class Training:
 
     # Measuring.
 
-    def _append_row(self) -> None:
+    def _new_row(self) -> Iterator[None]:
         step = self.history.rows
         row: dict[str, float] = {"step": float(step), **self._settings_row()}
         due = step % self.every == 0
@@ -290,21 +324,28 @@ class Training:
         self.history.append(row)
         known = "loss" in row
         if due and math.isfinite(row["loss"]):
-            self.measure()
+            yield from self._measuring()
         if known:
             self._check_divergence(row["loss"], measured=due)
 
     def measure(self) -> None:
         """Measure everything at the present parameters, into the last row of the history."""
+        self._complete_step()
+        for _ in self._measuring():
+            pass
+
+    def _measuring(self) -> Iterator[None]:
         with self.objective.held():
             row = self.evaluate() | self._settings_row()
             active = self.active_units()
             row["active_units"] = math.nan if active is None else float(sum(active))
-            for probe in self.probes.values():
-                if self._measurements % probe.stride == 0:
-                    row |= probe.measure(self)
-        self._measurements += 1
         self.history.fill_last(row)
+        for probe in self.probes.values():
+            if self._measurements % probe.stride == 0:
+                yield
+                with self.objective.held():
+                    self.history.fill_last(probe.measure(self))
+        self._measurements += 1
 
     def measure_aside(self) -> None:
         """Measure the present step where the cadence passed over it, as when a reader pauses.
@@ -312,6 +353,7 @@ class Training:
         What later measurements start from is put back, so that the rest of the run gives the same
         numbers as without.
         """
+        self._complete_step()
         if self.diverged is not None or math.isfinite(self.history["test_loss"][-1]):
             return
         count = self._measurements
@@ -423,6 +465,7 @@ class Training:
         """
         layers = symmetric_layers(self.model)
         factors = check_factors(factors, len(layers))
+        self._complete_step()
         name = "rescale" if self.optimizer == "sgd" else "rescale (Adam's moments reset)"
         # Several at one step, as from a slider, count as one from where the first began: so the
         # run replays from its interventions to the last bit.
@@ -468,6 +511,7 @@ class Training:
 
     def fork(self) -> Training:
         """An independent copy that would go on exactly as this one does."""
+        self._complete_step()
         other = copy.copy(self)
         other.model = copy.deepcopy(self.model)
         objective, test = self.objective, self.test_objective
@@ -491,6 +535,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on, and its history; a deep copy."""
+        self._complete_step()
         return {"history": self.history.copy()} | copy.deepcopy(
             {
                 "of": self._of(),

@@ -661,6 +661,75 @@ def test_a_diverged_run_goes_on_from_an_earlier_state():
     assert same_run(run, plain)
 
 
+# A step in parts
+
+
+def test_a_step_in_parts_gives_the_same_run():
+    """However it is cut up, and whatever completes it."""
+    options = {"measures": ALL, "momentum": 0.5}
+    plain, parts = (digits_run(**options) for _ in range(2))
+    plain.run(4)
+    taken = 0
+    while parts.steps < 4 or not complete:
+        complete = parts.step_part()
+        taken += 1
+    assert taken > 4 * len(ALL) - 4  # the bound is not measured at each
+    assert same_run(plain, parts)
+
+
+COMPLETING = {
+    "step": lambda run: run.step(),
+    "fork": lambda run: run.fork(),
+    "state": lambda run: run.state_dict(),
+    "rescale": lambda run: run.rescale((2, 0.5)),
+    "batch size": lambda run: setattr(run, "batch_size", 10),
+    "cadence": lambda run: setattr(run, "every", 3),
+    "measuring": lambda run: run.measure_aside(),
+}
+
+
+@pytest.mark.parametrize("name", COMPLETING)
+def test_what_needs_a_complete_step_completes_it(name):
+    plain, parts = (digits_run(measures=("sharpness", "jacobian_max")) for _ in range(2))
+    plain.run(3)
+    parts.run(2)
+    assert not parts.step_part()
+    assert math.isnan(parts.history["jacobian_max"][-1])
+    for run in (plain, parts):
+        COMPLETING[name](run)
+    assert same_run(plain, parts)
+    plain.run(2)
+    parts.run(2)
+    assert same_run(plain, parts)
+
+
+def test_the_learning_rate_can_be_set_between_two_parts_of_a_step():
+    plain, parts = (digits_run(measures=("sharpness", "jacobian_max")) for _ in range(2))
+    plain.run(2)
+    plain.lr = 0.05
+    parts.run(1)
+    while not parts.step_part():
+        parts.lr = 0.05
+    assert parts.history["threshold"][-1] == pytest.approx(40)
+    for run in (plain, parts):
+        run.run(2)
+    assert same_run(plain, parts)
+
+
+def test_a_part_that_fails_leaves_a_run_that_can_go_on(monkeypatch):
+    run, plain = (digits_run(measures=("sharpness",)) for _ in range(2))
+    plain.run(1)
+    run.run(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.probes["sharpness"], "measure", lambda training: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.step()
+    assert run.steps == 2
+    plain.run(4)
+    run.run(3)
+    assert torch.equal(flat(run.model), flat(plain.model))
+
+
 # Forks and states
 
 

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from kit.live import words
 from kit.live.controls import OPTIMIZERS, Controls, parse_widths
 from kit.live.loop import LiveLoop
 from kit.live.panels import PANELS, WIDTH, Panel
-from kit.live.session import Session, one_thread
+from kit.live.session import Session, ready_process
 from kit.live.stage import Stage
 from kit.presets import PRESETS
 from kit.training import Training
@@ -59,7 +59,7 @@ class Explorer(widgets.VBox):
             raise TypeError(f"panels: got {panels!r}; takes a sequence of names")
         for name in panels:
             check_one_of("panels", name, PANELS)
-        one_thread()
+        ready_process()
         source = training if preset is None else PRESETS[preset].config
         self.session = Session(source, auto_cadence=auto_cadence)
         if preset is not None:
@@ -68,6 +68,7 @@ class Explorer(widgets.VBox):
         self._visible = set(self._panels)
         self._epoch, self._shown, self._frames = self.session.epoch, -1, 0
         self._stale: set[str] = set()
+        self._images: dict[str, bytes] = {}
         self._width = WIDTH
         self._loop = LiveLoop(self)
         title = "Sharpness while a network learns"
@@ -83,6 +84,10 @@ class Explorer(widgets.VBox):
     def training(self) -> Training:
         """The run that is on the page now."""
         return self.session.training
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """The widget, and its pictures for where no widget can be shown."""
+        return super()._repr_mimebundle_(**kwargs) | {"text/html": self._stage.preview()}
 
     def run(self) -> None:
         """Start the live loop; returns at once. Needs a running event loop, as in a notebook."""
@@ -174,10 +179,16 @@ class Explorer(widgets.VBox):
     def work(self, seconds: float) -> None:
         self.session.work(seconds)
 
-    def frame(self, number: int) -> None:
+    def draw(self) -> Iterator[None]:
+        self._images = {}
+        for key in self._panels:
+            if key in self._visible:
+                self._images[key] = self._image(key)
+                yield
+
+    def send(self, frame: int) -> None:
         session, self._frames = self.session, self._frames + 1
-        images = {key: self._image(key) for key in self._panels if key in self._visible}
-        self._stage.frame(number, images, words.numbers(session), words.phase(session))
+        self._stage.frame(frame, self._images, words.numbers(session), words.phase(session))
         if self._frames % WORDS_EVERY == 0:
             self._describe()
 

@@ -20,14 +20,15 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-SLICE = 0.02  # seconds of training between two looks at the mail
-FRAME = 1 / 20  # seconds between frames, at best
+SLICE = 0.015  # seconds of training between two looks at the mail
+FRAME = 1 / 25  # seconds between frames, at best
 SLOWEST = 1.0  # seconds between frames on a slow link
 LATE = 0.6  # an acknowledgement later than this halves the rate
-TURNS = 4  # of the event loop between two slices
+QUICK = 0.25  # one earlier than this lets the next frame go before it
+TURNS = 12  # of the event loop between two slices
 GONE = 10.0  # after so long without one, nobody is watching
 
 
@@ -59,49 +60,53 @@ class Mailbox:
 
 
 class Pacer:
-    """Frames go one at a time, each after the page has shown the last.
+    """Frames go as the page shows them: while it is quick, one is on its way as one is drawn.
 
     >>> now = [0.0]
     >>> pacer = Pacer(clock=lambda: now[0])
     >>> pacer.due(), pacer.send(), pacer.due()
     (True, 1, False)
-    >>> now[0] = 1.0; pacer.acknowledge(1)  # late: half the rate
-    >>> pacer.interval
-    0.1
+    >>> now[0] = 1.0; pacer.acknowledge(1)  # late: half the rate, and one at a time
+    >>> pacer.interval, pacer.window
+    (0.1, 1)
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.interval = FRAME
+        self.interval, self.window = FRAME, 1
         self._sent = 0
-        self._waiting = False
+        self._on_the_way: dict[int, float] = {}  # frame -> when it went
         self._last = -1e9
         self._heard = clock()
 
     def begin(self) -> None:
         """A run begins: silence before it does not count, and a lost frame is forgotten."""
-        self._waiting, self._heard = False, self._clock()
+        self._on_the_way, self._heard = {}, self._clock()
 
     def due(self) -> bool:
-        return not self._waiting and self._clock() - self._last >= self.interval
+        room = len(self._on_the_way) < self.window
+        return room and self._clock() - self._last >= self.interval
 
     def send(self) -> int:
         """The number of the frame that goes now."""
-        self._sent, self._last, self._waiting = self._sent + 1, self._clock(), True
+        self._sent, self._last = self._sent + 1, self._clock()
+        self._on_the_way[self._sent] = self._last
         return self._sent
 
     def acknowledge(self, frame: int) -> None:
-        """The page has shown this frame."""
+        """The page has shown this frame, and with it all before."""
         self._heard = self._clock()
-        if frame != self._sent or not self._waiting:
+        sent = self._on_the_way.get(frame)
+        if sent is None:
             return
-        self._waiting = False
-        late = self._heard - self._last > LATE
+        self._on_the_way = {n: t for n, t in self._on_the_way.items() if n > frame}
+        late = self._heard - sent > LATE
         self.interval = min(2 * self.interval, SLOWEST) if late else max(self.interval / 2, FRAME)
+        self.window = 2 if self._heard - sent < QUICK else 1
 
     def gone(self) -> bool:
         """Whether the page has been silent for so long that nobody can be watching."""
-        return self._waiting and self._clock() - max(self._heard, self._last) > GONE
+        return bool(self._on_the_way) and self._clock() - max(self._heard, self._last) > GONE
 
 
 class Show(Protocol):
@@ -110,7 +115,8 @@ class Show(Protocol):
     def handle(self, name: str, value: Any) -> None: ...
     def running(self) -> bool: ...
     def work(self, seconds: float) -> None: ...
-    def frame(self, number: int) -> None: ...
+    def draw(self) -> Iterator[None]: ...  # one picture of the next frame at a time
+    def send(self, frame: int) -> None: ...
     def still(self) -> None: ...
     def lost(self) -> None: ...
 
@@ -161,18 +167,23 @@ class LiveLoop:
 
     async def _let_others(self) -> None:
         """Time for the kernel to take a message: that needs several turns of the event loop, and
-        with a slice of training between two of them a slider would lag by as many slices."""
+        with a slice of training between two of them a slider would lag by as many slices. Turns
+        without a wait: asyncio sleeps for a millisecond at least."""
         for _ in range(TURNS):
-            await asyncio.sleep(0.0003)
+            await asyncio.sleep(0)
 
     async def _main(self) -> None:
         self._take_mail()
+        pictures: Iterator[None] | None = None
         while self.show.running():
             # One thing a turn, so that no message waits for two.
             if self.pacer.gone():
                 self.show.lost()
-            elif self.pacer.due():
-                self.show.frame(self.pacer.send())
+            elif pictures is not None or self.pacer.due():
+                pictures = pictures or self.show.draw()
+                if next(pictures, "all") == "all":
+                    pictures = None
+                    self.show.send(self.pacer.send())
             else:
                 self.show.work(SLICE)
             await self._let_others()

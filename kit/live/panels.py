@@ -30,6 +30,7 @@ from matplotlib.ticker import (
     NullLocator,
     ScalarFormatter,
 )
+from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from kit.training import Intervention
@@ -234,14 +235,18 @@ class _Axes:
     def __init__(self, ax, strip: Strip, *, first: bool, last: bool) -> None:
         self.ax, self.strip, self.first, self.last = ax, strip, first, last
         self.limits: tuple[float, float, str] | None = None
-        ax.set_title(strip.title, fontsize=9.5, loc="left", pad=4, color="#222222")
+        # Places that are given need not be found at each drawing, which costs as much again.
+        ax.set_title(strip.title, fontsize=9.5, loc="left", y=1.0, pad=4, color="#222222")
+        ax.yaxis.set_label_coords(-0.1, 0.5)
         ax.tick_params(labelsize=8.5, length=3, colors="#444444", labelbottom=last)
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color("#888888")
         ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
         ax.set_axisbelow(True)
         if last:
-            ax.set_xlabel("step t", fontsize=9, labelpad=1, color="#444444")
+            ax.set_xlabel("step t", fontsize=9, color="#444444")
+            below = ScaledTranslation(0, -16 / 72, ax.figure.dpi_scale_trans)
+            ax.xaxis.set_label_coords(0.5, 0, transform=ax.transAxes + below)
         self._ghosts = [ax.plot([], [], color="#bbbbbb", lw=1, animated=True)[0] for _ in range(12)]
         self._marks = ax.vlines(
             [],

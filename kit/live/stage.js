@@ -24,13 +24,22 @@ function render({ model, el }) {
   element("summary", "", details, "The picture in words");
   const words = element("p", "", details);
 
+  // A still picture is an image; frames that move are drawn on a canvas above it, which costs the
+  // browser half as much as new images.
   const pictures = new Map();
+  const moving = new Map();
   for (const key of model.get("panels")) {
-    const image = element("img", "kit-panel", grid);
+    const box = element("div", "kit-picture", grid);
+    box.dataset.key = key;
+    const image = element("img", "kit-panel", box);
     image.dataset.key = key;
     image.width = 720;
     image.height = 450;
     pictures.set(key, image);
+    const canvas = element("canvas", "kit-moving", box);
+    canvas.setAttribute("aria-hidden", "true");
+    canvas.hidden = true;
+    moving.set(key, { canvas, context: canvas.getContext("bitmaprenderer"), came: 0, shown: 0 });
   }
   const visible = new Set(pictures.keys());
   const seen = new IntersectionObserver((entries) => {
@@ -41,16 +50,31 @@ function render({ model, el }) {
   });
   pictures.forEach((image) => seen.observe(image));
 
-  const urls = new Map();
-  function picture(key, bytes, type) {
+  // Decoding takes its time, so what came earlier may be ready later: then it is not shown.
+  function turn(key) {
+    const above = moving.get(key);
+    const mine = (above.came += 1);
+    return () => mine > above.shown && Boolean((above.shown = mine));
+  }
+  async function still(key, bytes) {
     const image = pictures.get(key);
-    if (!image) return Promise.resolve();
-    const url = URL.createObjectURL(new Blob([bytes], { type }));
-    image.src = url;
-    return image.decode().catch(() => {}).then(() => {
-      if (urls.get(key)) URL.revokeObjectURL(urls.get(key));
-      urls.set(key, url);
-    });
+    if (!image) return;
+    const isNext = turn(key);
+    const before = image.src;
+    image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+    await image.decode().catch(() => {});
+    if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+    if (isNext()) moving.get(key).canvas.hidden = true;
+  }
+  async function frame(key, bytes) {
+    if (!pictures.has(key)) return;
+    const isNext = turn(key);
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+    if (!isNext()) return;
+    const { canvas, context } = moving.get(key);
+    context.transferFromImageBitmap(bitmap);
+    canvas.hidden = false;
+    canvas.dataset.frame = moving.get(key).shown;
   }
 
   const cells = new Map();
@@ -79,8 +103,8 @@ function render({ model, el }) {
     if (content.type !== "frame") return;
     // A hidden page gets no animation frame, so it does not answer.
     const painted = new Promise(requestAnimationFrame);
-    const decoded = content.keys.map((key, i) => picture(key, buffers[i], "image/jpeg"));
-    await Promise.all([painted, ...decoded]);
+    const decoded = content.keys.map((key, i) => frame(key, buffers[i]));
+    await Promise.allSettled([painted, ...decoded]);
     const shown = Math.max(...[...pictures.values()].map((image) => image.clientWidth));
     const width = Math.round(shown * devicePixelRatio);
     model.send({ type: "ack", frame: content.frame, visible: [...visible], width });
@@ -88,7 +112,7 @@ function render({ model, el }) {
   model.on("msg:custom", onMessage);
 
   function show() {
-    for (const [key, bytes] of Object.entries(model.get("stills"))) picture(key, bytes, "image/png");
+    for (const [key, bytes] of Object.entries(model.get("stills"))) still(key, bytes);
   }
   function describe() {
     for (const [key, text] of Object.entries(model.get("alts"))) {

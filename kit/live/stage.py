@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,17 @@ class Stage(anywidget.AnyWidget):
             "phase": phase,
         }
         self.send(content, list(images.values()))
+
+    def preview(self) -> str:
+        """The still pictures as HTML, for where no widget is: a page that starts, a saved notebook,
+        a reader without JavaScript."""
+        pictures = "".join(
+            f'<img class="kit-panel" data-key="{key}" width="720" height="450" '
+            f'alt="{html.escape(self.alts.get(key, ""))}" '
+            f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+            for key, png in self.stills.items()
+        )
+        return f'<div class="kit-preview"><div class="kit-grid">{pictures}</div></div>'
 
     def count(self, numbers: Sequence, phase: str) -> None:
         """Send the numbers ahead of the next frame, which may have to wait for its turn."""

@@ -19,14 +19,14 @@ from tests.browser.servers import ROOT, running
 # Times key presses, frames and changes of the threshold, on the page's own clock.
 CLOCK = """
 () => {
-  const image = document.querySelector('.kit-panel[data-key=sharpness]');
+  const canvas = document.querySelector('.kit-picture[data-key=sharpness] canvas');
   const cell = [...document.querySelectorAll('.kit-numbers div')]
     .find(row => row.firstChild.textContent === 'threshold').querySelector('b');
   window.kitFrames = [];
   window.kitChanges = [];
   window.kitKeys = [];
   new MutationObserver(() => kitFrames.push(performance.now()))
-    .observe(image, { attributes: true, attributeFilter: ['src'] });
+    .observe(canvas, { attributes: true, attributeFilter: ['data-frame'] });
   new MutationObserver(() => kitChanges.push(performance.now()))
     .observe(cell, { characterData: true, childList: true, subtree: true });
   addEventListener('keydown', () => kitKeys.push(performance.now()), true);

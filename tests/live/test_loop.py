@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from kit.live.loop import FRAME, GONE, LATE, SLOWEST, LiveLoop, Mailbox, Pacer
+from kit.live.loop import FRAME, GONE, LATE, QUICK, SLOWEST, LiveLoop, Mailbox, Pacer
 
 
 class Clock:
@@ -19,6 +19,7 @@ class Show:
 
     def __init__(self):
         self.on, self.handled, self.frames, self.stills, self.worked = False, [], [], 0, 0
+        self.pictures = 0
 
     def handle(self, name, value):
         self.handled.append((name, value))
@@ -33,8 +34,13 @@ class Show:
     def work(self, seconds):
         self.worked += 1
 
-    def frame(self, number):
-        self.frames.append(number)
+    def draw(self):
+        for _ in range(3):
+            self.pictures += 1
+            yield
+
+    def send(self, frame):
+        self.frames.append(frame)
 
     def still(self):
         self.stills += 1
@@ -81,6 +87,24 @@ def test_the_next_frame_waits_for_the_last_one():
     assert not pacer.due()
     pacer.acknowledge(first)
     assert pacer.due()
+
+
+def test_while_answers_are_quick_a_second_frame_is_on_its_way_and_no_third():
+    clock = Clock()
+    pacer = Pacer(clock)
+    pacer.acknowledge(pacer.send())
+    clock.now += FRAME
+    numbers = []
+    while pacer.due():
+        numbers.append(pacer.send())
+        clock.now += FRAME
+    assert len(numbers) == 2
+    clock.now += QUICK  # slow now: back to one at a time
+    pacer.acknowledge(numbers[-1])  # and with it the one before
+    assert pacer.due()
+    pacer.send()
+    clock.now += SLOWEST
+    assert not pacer.due()
 
 
 def test_late_answers_halve_the_rate_and_prompt_ones_restore_it():
@@ -148,8 +172,23 @@ def test_without_an_answer_one_frame_is_sent_and_no_more():
         live.mailbox.put("run")
         await until(lambda: show.worked > 200)
         assert show.frames == [1]
+        assert show.pictures == 3
         live.mailbox.put("ack", 1)
         await until(lambda: len(show.frames) == 2)
+        live.mailbox.put("pause")
+        await until(lambda: live._task is None)
+
+    run_in_loop(story)
+
+
+def test_mail_is_taken_between_two_pictures_of_a_frame():
+    async def story(show, live):
+        live.mailbox.put("run")
+        await until(lambda: show.pictures == 1)
+        live.mailbox.put("lr", 0.3)
+        await until(lambda: ("lr", 0.3) in show.handled)
+        assert show.frames == []
+        await until(lambda: show.frames == [1])
         live.mailbox.put("pause")
         await until(lambda: live._task is None)
 

@@ -19,6 +19,7 @@
     if (root.dataset.kernel === state || root.dataset.kernel === "lost") return;
     if (state === "ready") say(root.dataset.kernel === "away" ? MESSAGES.back : MESSAGES.ready);
     root.dataset.kernel = state;
+    if (state === "ready") document.querySelectorAll(".kit-preview").forEach((node) => node.remove());
     const panel = document.querySelector(".kit-lost");
     panel.replaceChildren();
     if (state !== "ready") {

@@ -260,12 +260,13 @@ class _Axes:
         self._shown_labels: set[int] = set()
         self._letters: list = []
         self._ready: list = []
+        beside = ScaledTranslation(2 / 72, 0, ax.figure.dpi_scale_trans)
         self._mark_texts = [
             ax.text(
                 0,
                 0.99,
                 "",
-                transform=ax.get_xaxis_transform(),
+                transform=ax.get_xaxis_transform() + beside,
                 fontsize=8,
                 color="#444444",
                 va="top",
@@ -419,8 +420,14 @@ class _Axes:
             self.ax.draw_artist(artist)
 
     def _place_marks(self, marks: Sequence[Intervention]) -> list[tuple]:
+        """Words beside the latest marks; of marks too near to each other, beside the last."""
+        room, end, readable = 0.05 * self.ax.get_xlim()[1], math.inf, []
+        for mark in marks[::-1]:
+            if mark.step <= end - room:
+                readable.append(mark)
+                end = mark.step
         places = []
-        for text, mark in zip(self._mark_texts, marks[::-1], strict=False):
+        for text, mark in zip(self._mark_texts, readable, strict=False):
             text.set_text(_mark_text(mark))
             text.set_x(mark.step)
             self._letters.append(text)

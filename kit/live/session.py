@@ -377,7 +377,7 @@ def explain(broken: Divergence, session: Session) -> str:
 
 
 def ready_process() -> None:
-    """Set this process up for a live page: it runs on one core, and keeps the memory it works in."""
+    """Set this process up for a live page: one core, and the memory that it works in is kept."""
     # With two threads, kernel and browser fight over the cores.
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)

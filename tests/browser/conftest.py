@@ -3,9 +3,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.chromium import NoBrowserError, find_chromium
+from tests.browser.driver import SOON
 from tests.browser.servers import running
 
 DESKTOP = {"width": 1280, "height": 900}
@@ -20,6 +21,7 @@ CHROMIUM_FLAGS = [
     "--force-color-profile=srgb",
 ]
 NO_BROWSER = pytest.StashKey[str]()
+expect.set_options(timeout=SOON)
 
 
 @dataclass
@@ -62,13 +64,18 @@ def browser(request):
 
 @pytest.fixture
 def visit(browser):
-    """`visit(url, **context)` opens a page in a context of its own, 1280 x 900 unless told."""
+    """`visit(url, **context)` opens a page in a context of its own, 1280 x 900 unless told.
+
+    `before(page)` runs before the page is asked for.
+    """
     contexts = []
 
-    def visit(url, **context):
+    def visit(url, *, before=None, wait_until="load", **context):
         contexts.append(browser.new_context(**{"viewport": DESKTOP} | context))
         visit = Visit(contexts[-1].new_page())
-        visit.page.goto(url)
+        if before is not None:
+            before(visit.page)
+        visit.page.goto(url, wait_until=wait_until)
         return visit
 
     yield visit

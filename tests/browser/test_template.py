@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driver import NOTEBOOK, START, LivePage
@@ -15,6 +16,35 @@ def test_the_page_says_that_it_starts_and_shows_its_prose_meanwhile(visit, voila
     assert seen.page.title() == "What does sharpness do while a network learns?"
     expect(seen.page.get_by_text("from kit.live import Explorer")).to_have_count(0)
     expect(seen.page.locator("mjx-container").first).to_be_attached()  # mathematics is typeset
+    seen.check()
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["wide", "phone"])
+def test_the_pictures_are_there_before_the_widgets_and_stay_where_they_are(
+    visit, voila_server, size
+):
+    """A server with kernels in reserve shows them with the first byte; see README's figures."""
+    held = []
+    seen = visit(
+        voila_server.url(NOTEBOOK),
+        before=lambda page: page.route("**/voila.js", lambda route: held.append(route)),
+        wait_until="commit",
+        viewport=dict(zip(("width", "height"), size, strict=True)),
+    )
+    images = seen.page.locator("img.kit-panel")
+    expect(images).to_have_count(4, timeout=START)
+    expect(seen.page.locator(".kit-preview")).to_be_visible()
+    assert all(image.get_attribute("alt") for image in images.all())
+    places = {image.get_attribute("data-key"): image.bounding_box() for image in images.all()}
+    for route in held:
+        route.continue_()
+    expect(seen.page.locator("html")).to_have_attribute("data-kernel", "ready", timeout=START)
+    expect(seen.page.locator(".kit-preview")).to_have_count(0)
+    expect(images).to_have_count(4)
+    for image in images.all():
+        place = image.bounding_box()
+        before = places[image.get_attribute("data-key")]
+        assert place == pytest.approx(before, abs=3)
     seen.check()
 
 

@@ -28,7 +28,7 @@ from kit.live.stage import Stage
 from kit.presets import PRESETS
 from kit.training import Training
 
-FIRST_STEPS = 45  # of the picture that a page opens on
+FIRST_STEPS = 30  # of the picture that a page opens on
 WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
 WORDS_EVERY = 20  # frames between two descriptions of the pictures
 

@@ -247,7 +247,7 @@ class _Axes:
             ax.set_xlabel("step t", fontsize=9, color="#444444")
             below = ScaledTranslation(0, -16 / 72, ax.figure.dpi_scale_trans)
             ax.xaxis.set_label_coords(0.5, 0, transform=ax.transAxes + below)
-        self._ghosts = [ax.plot([], [], color="#bbbbbb", lw=1, animated=True)[0] for _ in range(12)]
+        self._ghosts: list = []  # lines, made when they are needed
         self._marks = ax.vlines(
             [],
             0,
@@ -388,13 +388,17 @@ class _Axes:
         if marks:
             self._marks.set_segments([[(m.step, 0), (m.step, 1)] for m in marks])
             self._ready.append(self._marks)
-        spare = iter(self._ghosts)
-        for columns in ghosts:
-            for line in self.strip.lines:
-                artist = None if line.weak or line.column not in columns else next(spare, None)
-                if artist is not None:
-                    artist.set_data(*_points(columns["step"], columns[line.column]))
-                    self._ready.append(artist)
+        faint = [
+            (columns["step"], columns[line.column])
+            for columns in ghosts
+            for line in self.strip.lines
+            if not line.weak and line.column in columns
+        ]
+        while len(self._ghosts) < len(faint):
+            self._ghosts += self.ax.plot([], [], color="#bbbbbb", lw=1, animated=True)
+        for artist, (steps, values) in zip(self._ghosts, faint, strict=False):
+            artist.set_data(*_points(steps, values))
+            self._ready.append(artist)
         ends: list[tuple[float, Line]] = []
         for line in self.strip.lines:
             if labels.get(line.column) == "" or line.column not in history:

@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
         RunConfig("mnist1d", n_train=300, lr=0.2),
         {
             "sharpness at the start": (2.5, 4.5),
-            "steps until the running mean is at 2/eta": (400, 460),
+            "steps until the running mean is at 2/eta": (400, 450),
             "mean over 2/eta afterwards": (0.98, 1.06),
         },
     ),

@@ -673,7 +673,7 @@ def test_a_step_in_parts_gives_the_same_run():
     for _ in range(4):
         while not parts.step_part():
             taken += 1
-    assert taken > 4 * len(ALL) - 4  # the bound is not measured at each
+    assert taken >= 4 * (len(ALL) - 1)  # the bound is not measured at each
     assert same_run(plain, parts)
 
 

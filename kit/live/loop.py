@@ -68,7 +68,7 @@ class Pacer:
     (True, 1, False)
     >>> now[0] = 1.0; pacer.acknowledge(1)  # late: half the rate, and one at a time
     >>> pacer.interval, pacer.window
-    (0.1, 1)
+    (0.08, 1)
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

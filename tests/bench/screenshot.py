@@ -10,7 +10,7 @@ TARGET = ROOT / "notebooks" / "images" / "first-light.png"
 
 def main():
     with served() as server, chromium() as browser:
-        _, page = seconds_to_picture(browser, server)
+        *_, page = seconds_to_picture(browser, server)
         live = LivePage(page)
         live.press("run")
         live.wait_for_step(450, timeout=120_000)

@@ -52,7 +52,7 @@ def eigenvalues(
     gradients a product, typically 5 to 40 products. Source: Lanczos with full reorthogonalisation
     (`kit.lanczos`).
     """
-    _check_objective(objective)
+    check_objective(objective)
     k = check_int("k", k, low=1, high=objective.parameters)
     tol = check_number("tol", tol, above=0)
     seed = check_seed(seed)
@@ -112,7 +112,7 @@ def matrix(objective: Objective, operator: str = "hessian") -> Tensor:
 
     Cost: P products. Refused above 5000 parameters.
     """
-    _check_objective(objective)
+    check_objective(objective)
     P = objective.parameters
     if P > DENSE_LIMIT:
         raise ValueError(
@@ -187,7 +187,8 @@ def stability_threshold(
     return factor / lr - weight_decay
 
 
-def _check_objective(objective: object) -> None:
+def check_objective(objective: object) -> None:
+    """TypeError for anything but an Objective."""
     if not isinstance(objective, Objective):
         raise TypeError(f"objective: got {type(objective).__name__}; takes a kit.Objective")
 

@@ -128,6 +128,12 @@ def random_vectors(like: Tensor, k: int, generator: torch.Generator | None) -> T
     return v.to(dtype=like.dtype, device=like.device)
 
 
+def random_signs(like: Tensor, k: int, generator: torch.Generator | None) -> Tensor:
+    """k vectors (P, k) of independent signs (Rademacher) with the length and dtype of `like`."""
+    signs = torch.randint(2, (len(like), k), generator=generator, dtype=torch.int8)
+    return (2 * signs - 1).to(dtype=like.dtype, device=like.device)
+
+
 def _orthonormal(start: Tensor, basis: Tensor, generator: torch.Generator | None) -> Tensor:
     """Orthonormal rows that span the columns of `start`, orthogonal to the rows of `basis`.
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.lanczos import BASIS, NotFiniteError, random_vectors, ritz
+from kit.lanczos import BASIS, NotFiniteError, random_signs, random_vectors, ritz
 
 
 def orthogonal(P, seed=0):
@@ -222,3 +222,13 @@ def test_products_that_are_not_finite_are_an_error(bad):
     with pytest.raises(NotFiniteError, match="a product H v is not finite"):
         solve(A, 1)
     assert issubclass(NotFiniteError, ValueError)
+
+
+def test_random_signs_are_signs_of_the_asked_shape_and_repeat_with_the_seed():
+    like = torch.zeros(500, dtype=torch.float64)
+    signs = random_signs(like, 40, torch.Generator().manual_seed(0))
+    assert signs.shape == (500, 40)
+    assert signs.dtype == torch.float64
+    assert torch.equal(signs.abs(), torch.ones_like(signs))
+    assert abs(float(signs.mean())) < 4 / (500 * 40) ** 0.5
+    assert torch.equal(signs, random_signs(like, 40, torch.Generator().manual_seed(0)))

@@ -12,6 +12,8 @@ _MODULES = {
     "load": ("DataFileError", "Dataset", "Population", "dataset_names", "load_dataset"),
     "models": ("mlp",),
     "objective": ("Objective",),
+    "spacing": ("level_spacing",),
+    "spectrum": ("SpectralDensity", "frobenius_norm", "spectral_density", "trace"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),
     "training": ("Training",),
 }

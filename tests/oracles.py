@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from kit.losses import NamedLoss
 from kit.models import mlp
+from kit.objective import Objective
 from kit.stack import StackPoint, architecture
 
 
@@ -84,6 +85,19 @@ def gauss_newton(model, X, y, loss="cross_entropy", label_smoothing=0.0):
     A = torch.autograd.functional.hessian(lambda u: cost(u).sum(), f)
     JA = torch.einsum("ikP,ikjl->jlP", J, A)
     return torch.einsum("jlP,jlQ->PQ", JA, J) / len(f)
+
+
+def prescribed(eigenvalues, *, seed=0):
+    """An objective whose Hessian has these eigenvalues, negative ones too, in a random basis."""
+    eigenvalues = torch.as_tensor(eigenvalues, dtype=torch.float64)
+    P = len(eigenvalues)
+    generator = torch.Generator().manual_seed(seed)
+    X = torch.linalg.qr(torch.randn(P, P, generator=generator, dtype=torch.float64)).Q
+
+    def loss(f, y):
+        return 0.5 * P * y * f[:, 0].square()
+
+    return Objective(net((P, 1), bias=False), X, eigenvalues, loss=loss)
 
 
 def blockwise(model, function):

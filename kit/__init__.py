@@ -15,6 +15,7 @@ _MODULES = {
     "spacing": ("level_spacing",),
     "spectrum": ("SpectralDensity", "frobenius_norm", "spectral_density", "trace"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),
+    "tangent": ("dual_gauss_newton", "layer_shares", "tangent_kernel"),
     "training": ("Training",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -5,6 +5,7 @@ from importlib import import_module
 _MODULES = {
     "batches": ("batch_sharpness",),
     "bounds": ("Bound", "generalisation_bound"),
+    "calibration": ("reliability", "temperature_scaling"),
     "curvature": ("eigenvalues", "matrix", "sharpness", "stability_threshold"),
     "estimate": ("Estimate",),
     "jacobian": ("input_output_jacobian", "jacobian_norms"),
@@ -12,6 +13,7 @@ _MODULES = {
     "load": ("DataFileError", "Dataset", "Population", "dataset_names", "load_dataset"),
     "models": ("mlp",),
     "objective": ("Objective",),
+    "softrank": ("over_confidence_index", "soft_rank", "takeuchi_terms", "takeuchi_trace"),
     "spacing": ("level_spacing",),
     "spectrum": ("SpectralDensity", "frobenius_norm", "spectral_density", "trace"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),

@@ -152,6 +152,15 @@ class Objective:
         """The mean loss. Cost: one forward pass."""
         return self.point().value()
 
+    def at(self, theta: Tensor) -> Point:
+        """The objective at other parameters (P,): `.value()`, `.gradient()`. The model is left."""
+        here = self.point().theta
+        if not isinstance(theta, Tensor) or theta.shape != here.shape:
+            got = tuple(theta.shape) if isinstance(theta, Tensor) else type(theta).__name__
+            raise ValueError(f"theta: got {got}; takes a tensor ({len(here)},)")
+        kind = AutogradPoint if self._architecture is None else ClosedFormPoint
+        return kind(self, theta.detach().to(dtype=here.dtype, device=here.device))
+
     def outputs(self) -> Tensor:
         """f(x_i), (n, K)."""
         return self.point().outputs
@@ -279,7 +288,11 @@ class AutogradPoint(Point):
         self._buffers = [buffer.detach().clone() for buffer in objective.buffers()]
         names = [name for name, _ in model.named_parameters()]
         # Copies: the caller's parameters may be frozen, and may change in place under the graph.
-        self._leaves = [p.detach().clone().requires_grad_() for p in model.parameters()]
+        shapes = [p.shape for p in model.parameters()]
+        parts = theta.split([shape.numel() for shape in shapes])
+        self._leaves = [
+            t.view(shape).clone().requires_grad_() for t, shape in zip(parts, shapes, strict=True)
+        ]
         with torch.enable_grad():
             tensors = dict(zip(names, self._leaves, strict=True)) | buffer_copies(model)
             self._outputs = functional_call(model, tensors, (objective.X,))

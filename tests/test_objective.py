@@ -585,3 +585,20 @@ def test_bad_vectors_are_named(product):
     for shape in ((11,), (1, 12), (12, 2, 2), ()):
         with pytest.raises(ValueError, match=r"v: got shape .*; takes \(12,\) or \(12, k\)"):
             multiply(torch.ones(shape))
+
+
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_it_can_be_looked_at_elsewhere_without_moving_the_model(closed_form):
+    model = net((3, 5, 2), "tanh")
+    X, y = samples(8, 3, 2)
+    objective = Objective(model, X, y, closed_form=closed_form)
+    before = flat(model)
+    elsewhere = before + 0.3
+    point = objective.at(elsewhere)
+    there = Objective(put(net((3, 5, 2), "tanh"), elsewhere), X, y)
+    assert point.value() == pytest.approx(there.value(), rel=1e-12)
+    torch.testing.assert_close(point.gradient(), there.gradient())
+    assert torch.equal(flat(model), before)
+    assert objective.value() != pytest.approx(point.value())
+    with pytest.raises(ValueError, match=r"theta: got \(3,\); takes a tensor \(32,\)"):
+        objective.at(torch.zeros(3))

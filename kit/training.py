@@ -35,6 +35,7 @@ from kit.objective import ClosedFormPoint, Objective, Point
 from kit.optimizers import SGD, Adam
 from kit.probes import PROBES, Probe
 from kit.rescaling import block_factors, check_factors, scale_parameters, symmetric_layers
+from kit.sampling import Sampler
 
 SCORES = (
     "train_loss",
@@ -129,8 +130,7 @@ class Training:
         if optimizer == "adam" and (momentum or nesterov):
             raise ValueError("momentum: got a value with optimizer='adam', which has its own betas")
         self._optimizer = Adam() if optimizer == "adam" else SGD(nesterov=nesterov)
-        self._sampler = torch.Generator().manual_seed(self.seed)
-        self._order = torch.zeros(0, dtype=torch.long)
+        self._sampler = Sampler(self.objective.n, self.seed)
         named = self.objective.named_loss
         self._watch = DivergenceWatch(None if named is None else named.best_constant())
         self.diverged: Divergence | None = None
@@ -285,19 +285,11 @@ class Training:
     def _batch(self) -> tuple[Tensor, Tensor]:
         """The next batch of a shuffled pass over the training set, mixed up if so asked."""
         objective, b = self.objective, self.batch_size or self.objective.n
-        while len(self._order) < b:
-            order = torch.randperm(objective.n, generator=self._sampler)
-            self._order = torch.cat([self._order, order])
-        indices, self._order = self._order[:b], self._order[b:]
-        X, targets = objective.X[indices], objective.targets[indices]
-        if self.mixup:
-            # Beta(a, a) from two Gamma draws of this run's own generator.
-            a = torch.full((2,), self.mixup, dtype=torch.float64)
-            u, v = torch._standard_gamma(a, generator=self._sampler).tolist()
-            share = u / (u + v) if u + v > 0 else 0.5
-            other = torch.randperm(len(X), generator=self._sampler)
-            X = share * X + (1 - share) * X[other]
-            targets = share * targets + (1 - share) * targets[other]
+        batch = self._sampler.draw(b, self.mixup)
+        X, targets = objective.X[batch.indices], objective.targets[batch.indices]
+        if batch.other is not None:
+            X = batch.share * X + (1 - batch.share) * X[batch.other]
+            targets = batch.share * targets + (1 - batch.share) * targets[batch.other]
         return X, targets
 
     def _apply(self, gradient: Tensor) -> None:
@@ -525,7 +517,7 @@ class Training:
         other.test_objective = Objective(other.model, test.X, test.y, loss=self.loss)
         other._settings = dict(self._settings)
         other._optimizer = copy.copy(self._optimizer)
-        other._sampler = torch.Generator()
+        other._sampler = Sampler(objective.n, self.seed)
         other._once = None
         other._watch = DivergenceWatch(self._watch.best_constant)
         other.history = History(tuple(self.history))
@@ -542,8 +534,7 @@ class Training:
                 "model": self.model.state_dict(),
                 "optimizer": vars(self._optimizer),
                 "settings": self._settings,
-                "sampler": self._sampler.get_state(),
-                "order": self._order,
+                "sampler": self._sampler.state_dict(),
                 "probes": {name: probe.state_dict() for name, probe in self.probes.items()},
                 "measurements": self._measurements,
                 "watch": vars(self._watch),
@@ -592,8 +583,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         self._settings = state["settings"]
         vars(self._optimizer).update(state["optimizer"])
-        self._sampler.set_state(state["sampler"])
-        self._order, self._measurements = state["order"], state["measurements"]
+        self._sampler.load_state_dict(state["sampler"])
+        self._measurements = state["measurements"]
         for name, probe in self.probes.items():
             probe.load_state_dict(state["probes"][name])
         vars(self._watch).update(state["watch"])

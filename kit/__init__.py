@@ -8,6 +8,8 @@ _MODULES = {
     "calibration": ("reliability", "temperature_scaling"),
     "curvature": ("eigenvalues", "matrix", "sharpness", "stability_threshold"),
     "estimate": ("Estimate",),
+    "evidence": ("interpolating_information_criterion",),
+    "fleet": ("Fleet",),
     "flatness": (
         "fisher_rao_norm",
         "minimum_sharpness",
@@ -28,7 +30,11 @@ _MODULES = {
     "softrank": ("over_confidence_index", "soft_rank", "takeuchi_terms", "takeuchi_trace"),
     "spacing": ("level_spacing",),
     "spectrum": ("SpectralDensity", "frobenius_norm", "spectral_density", "trace"),
+    "ranking": ("Tau", "granulated_tau", "kendall_tau"),
+    "registry": ("Measure", "measures"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),
+    "sweep_table": ("Progress",),
+    "sweeps": ("sweep",),
     "tangent": ("dual_gauss_newton", "layer_shares", "tangent_kernel"),
     "training": ("Training",),
 }

@@ -15,6 +15,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
+from kit.objective import ClosedFormPoint, Point
+
 LOSS_LIMIT = 1e6
 STUCK_STEPS = 50
 STUCK_WITHIN = 0.01
@@ -67,3 +71,10 @@ class DivergenceWatch:
                 self.reason = "the loss has stayed at that of the best constant predictor"
                 return "collapse"
         return None
+
+
+def active_units(point: Point) -> list[int] | None:
+    """Hidden units a layer that some training sample activates; None but for relu perceptrons."""
+    if not isinstance(point, ClosedFormPoint) or point.stack.net.activation is not nn.ReLU:
+        return None
+    return [int((h[0].amax(0) > 0).sum()) for h in point.stack.h[1:]]

@@ -114,11 +114,16 @@ class Fleet:
         self.tracker = StackTracker(seed=seeds[0])
         self._point: StackPoint | None = None
         self.diverged: list[Divergence | None] = [None] * self.size
+        self._stays = [False] * self.size
         self.steps = 0
         self._check()
 
+    def stop(self, index: int) -> None:
+        """Leave one network where it is; the others go on."""
+        self._stays[check_int("index", index, low=0, high=self.size - 1)] = True
+
     def step(self, n: int = 1) -> None:
-        """Take n steps with every network that has not diverged."""
+        """Take n steps with every network that has not diverged and was not stopped."""
         for _ in range(check_int("steps", n, low=0)):
             self._move(self._gradient())
             self.steps += 1
@@ -134,12 +139,13 @@ class Fleet:
             finite = torch.isfinite(self.theta).all(1)
             losses = torch.where(finite, 0.0, torch.nan).tolist()
         for i, loss in enumerate(losses):
-            if self.diverged[i] is not None or (self.batch_size is not None and loss == 0):
+            if self._stays[i] or (self.batch_size is not None and loss == 0):
                 continue
             kind = self._watches[i].check(self.steps, loss, None)
             if kind is not None:
                 reason = self._watches[i].reason
                 self.diverged[i] = Divergence(kind, self.steps, loss, nan, nan, reason)
+                self._stays[i] = True
 
     # One step.
 
@@ -195,9 +201,8 @@ class Fleet:
             self._velocity = v
             g = g + settings["momentum"] * v if self.nesterov else v
         theta = self.theta - settings["lr"] * g
-        if any(self.diverged):
-            stays = torch.tensor([d is not None for d in self.diverged])
-            theta = torch.where(stays.unsqueeze(1), self.theta, theta)
+        if any(self._stays):
+            theta = torch.where(torch.tensor(self._stays).unsqueeze(1), self.theta, theta)
         self.theta, self._point = theta, None
 
     # What is measured while they train, (S,) each.

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 
 from kit.checks import check_int, check_number, check_one_of
 from kit.curvature import stability_threshold
-from kit.divergence import Divergence, DivergenceWatch
+from kit.divergence import Divergence, DivergenceWatch, active_units
 from kit.evaluation import evaluate_outputs
 from kit.history import History, Intervention
 from kit.load import Dataset, checksum
 from kit.losses import LOSSES
-from kit.objective import ClosedFormPoint, Objective, Point
+from kit.objective import Objective, Point
 from kit.optimizers import SGD, Adam
 from kit.probes import PROBES, Probe
 from kit.rescaling import block_factors, check_factors, scale_parameters, symmetric_layers
@@ -390,10 +390,7 @@ class Training:
 
     def active_units(self) -> list[int] | None:
         """Hidden units a layer that some training sample activates; None where not defined."""
-        point = self.objective.point()
-        if not isinstance(point, ClosedFormPoint) or point.stack.net.activation is not nn.ReLU:
-            return None
-        return [int((h[0].amax(0) > 0).sum()) for h in point.stack.h[1:]]
+        return active_units(self.objective.point())
 
     def preconditioner(self) -> Tensor | None:
         """Adam's P = (1 - beta_1^t) (sqrt(v / (1 - beta_2^t)) + eps), (P,); None without one."""

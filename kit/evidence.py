@@ -67,4 +67,3 @@ def interpolating_information_criterion(
         )
     logdet = float(values.log().sum())
     return math.log(square) + logdet / m - math.log(m) + 1 + math.log(2 * math.pi)
-

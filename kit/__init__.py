@@ -19,8 +19,9 @@ _MODULES = {
     "jacobian": ("input_output_jacobian", "jacobian_norms"),
     "lanczos": ("EigenResult",),
     "load": ("DataFileError", "Dataset", "Population", "dataset_names", "load_dataset"),
-    "models": ("mlp",),
+    "models": ("convnet", "mlp"),
     "objective": ("Objective",),
+    "paths": ("path_norm",),
     "perturbation": (
         "adaptive_sharpness",
         "average_adaptive_sharpness",

@@ -5,13 +5,16 @@
     layer          S = D H D                  D = ||theta_b|| on each block b       (theory.md, 9)
     riemannian     B = S + T                  T_b = g_b w_b' + w_b g_b' - <g_b, w_b> I
     elementwise    |theta| H |theta|          second-order adaptive sharpness       (P2.6)
+    path           rho^{1/2} H rho^{1/2}      rho from path norms                   (P2.6)
+    residual       R = H - G                  what the fit's errors add             (1)
 
 A block is a weight tensor or a bias vector. S, B and the elementwise form are the same matrix for
-every rescaling of a positively homogeneous network (layer-wise for S and B, node-wise for the
-elementwise form). A block of zeros, such as a fresh bias, contributes zero rows and columns.
+every rescaling of a positively homogeneous network (layer-wise for S and B, node-wise too for the
+elementwise form and the path metric). A block of zeros, such as a fresh bias, contributes zero rows
+and columns, and so does, in the path metric, a unit that no path reaches.
 
 >>> sorted(OPERATORS)
-['elementwise', 'gauss_newton', 'hessian', 'layer', 'riemannian']
+['elementwise', 'gauss_newton', 'hessian', 'layer', 'path', 'residual', 'riemannian']
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from torch import Tensor
 
 from kit.checks import check_one_of
 from kit.objective import Objective, Point
+from kit.paths import path_scales
 
 Product = Callable[[Tensor], Tensor]
 
@@ -58,6 +62,29 @@ def _elementwise(objective: Objective, point: Point) -> Product:
     return lambda V: D * point.hvp(D * V)
 
 
+def _path(objective: Objective, point: Point) -> Product:
+    D = path_scales(objective.model).to(point.theta).sqrt().unsqueeze(1)
+    return lambda V: D * point.hvp(D * V)
+
+
+def _residual(objective: Objective, point: Point) -> Product:
+    return lambda V: point.hvp(V) - point.ggnvp(V)
+
+
+def zero_blocks(objective: Objective) -> list[str]:
+    """Names of the parameter tensors that are 0 throughout: the layer metric is singular there.
+
+    >>> from kit.models import mlp
+    >>> model = mlp((2, 1))
+    >>> _ = torch.nn.init.zeros_(model[0].bias)
+    >>> zero_blocks(Objective(model, [[1.0, 2.0]], [[0.0]], loss="mse"))
+    ['0.bias']
+    """
+    names = [name for name, _ in objective.model.named_parameters()]
+    blocks = zip(names, objective.blocks(), strict=True)
+    return [name for name, block in blocks if not bool(block.any())]
+
+
 def block_norms(objective: Objective) -> Tensor:
     """||theta_b|| of the block that each parameter belongs to, (P,)."""
     return torch.cat([b.norm().expand(b.numel()) for b in objective.blocks()])
@@ -69,4 +96,6 @@ OPERATORS: dict[str, Callable[[Objective, Point], Product]] = {
     "layer": _layer,
     "riemannian": _riemannian,
     "elementwise": _elementwise,
+    "path": _path,
+    "residual": _residual,
 }

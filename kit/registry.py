@@ -28,6 +28,7 @@ from kit.flatness import (
 )
 from kit.jacobian import jacobian_norms
 from kit.objective import Objective
+from kit.paths import path_norm
 from kit.perturbation import (
     adaptive_sharpness,
     average_adaptive_sharpness,
@@ -131,6 +132,10 @@ def _invariant(metric: str, riemannian: bool = False) -> Callable[..., float]:
         )
 
     return measure
+
+
+def _path_norm(objective: Objective, p: int = 2) -> float:
+    return path_norm(objective.model, p=p)
 
 
 LAYERS = ("layer-wise", "permutation", "duplication")
@@ -275,6 +280,24 @@ _ROWS = (
         "live",
         (),
         _invariant("elementwise"),
+    ),
+    (
+        "invariant_sharpness_path",
+        "lambda_max(rho^{1/2} H rho^{1/2}), rho from path norms",
+        "theory.md, P2.6",
+        NODES,
+        "live",
+        (),
+        _invariant("path"),
+    ),
+    (
+        "path_norm",
+        "(sum over paths of the squared product of weights)^{1/2}",
+        "Neyshabur, Tomioka, Srebro, arXiv 1503.00036",
+        NODES,
+        "live",
+        (),
+        _path_norm,
     ),
     (
         "soft_rank",

@@ -4,7 +4,8 @@
     node-wise    W_l -> D_l W_l D_{l-1}^{-1},   b_l -> D_l b_l,       D_0 = D_L = 1
 
 Both leave f as it is when the activation is positively homogeneous, s(c z) = c s(z) for c > 0:
-relu, leaky_relu, linear. Not tanh, not gelu. (theory.md, P2.1.)
+relu, leaky_relu, linear; average and max pooling, too. Not tanh, not gelu. A node of a convolution
+is a channel. (theory.md, P2.1; `kit.symmetry` finds the layers.)
 
 >>> from kit.models import mlp
 >>> model = mlp((2, 5, 1), seed=0)
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -26,9 +28,8 @@ from torch import Tensor, nn
 from kit.checks import check_bool, check_number, check_one_of
 from kit.curvature import converged_value, eigenvalues
 from kit.objective import Objective
-from kit.stack import architecture
-
-HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
+from kit.operators import zero_blocks
+from kit.symmetry import Symmetry, find_symmetry
 
 
 def rescale_layers(model: nn.Module, factors: Sequence[float]) -> nn.Module:
@@ -39,27 +40,28 @@ def rescale_layers(model: nn.Module, factors: Sequence[float]) -> nn.Module:
     Traceback (most recent call last):
     ValueError: factors: got a product of 4; takes factors whose product is 1 (to 1e-6)
 
-    One positive factor a layer, with product 1. Raises ValueError for other factors and for a
+    One positive factor a layer, with product 1; in a residual network those of the layers inside
+    each block, and those of the layers outside. Raises ValueError for other factors and for a
     model without the symmetry; the source model is left alone. Source: theory.md, P2.1.
     """
-    layers = symmetric_layers(model)
-    factors = check_factors(factors, len(layers))
+    factors = check_factors(factors, find_symmetry(model))
     scaled = copy.deepcopy(model)
-    scale_parameters(symmetric_layers(scaled), factors)
+    scale_parameters(find_symmetry(scaled), factors)
     return scaled
 
 
 def rescale_nodes(model: nn.Module, factors: Sequence[Sequence[float]]) -> nn.Module:
-    """A new model with each hidden unit scaled by its own factor, and the same function.
+    """A new model with each hidden unit or channel scaled by its own factor; the same function.
 
     >>> from kit.models import mlp
     >>> model = mlp((2, 3, 1), seed=0)
     >>> torch.allclose(rescale_nodes(model, [[1, 2, 4]])(torch.ones(1, 2)), model(torch.ones(1, 2)))
     True
 
-    `factors`: one vector of positive numbers a hidden layer, one number a unit. Source: P2.1.
+    `factors`: one vector of positive numbers a hidden layer, one number a unit, or a channel of a
+    convolution. In a residual network the hidden layers are those inside the blocks. Source: P2.1.
     """
-    hidden = symmetric_layers(model)[:-1]
+    hidden = find_symmetry(model).hidden()
     try:
         factors = [_numbers(vector) for vector in factors]
     except TypeError as error:
@@ -69,20 +71,29 @@ def rescale_nodes(model: nn.Module, factors: Sequence[Sequence[float]]) -> nn.Mo
             f"factors: got {len(factors)} vectors; takes {len(hidden)}, one a hidden layer"
         )
     scaled = copy.deepcopy(model)
-    layers = symmetric_layers(scaled)
+    layers = find_symmetry(scaled).layers
     with torch.no_grad():
-        for index, (vector, layer) in enumerate(zip(factors, layers, strict=False)):
-            if len(vector) != layer.out_features:
+        for index, (vector, (here, after)) in enumerate(zip(factors, hidden, strict=True)):
+            layer, following = layers[here], layers[after]
+            if len(vector) != len(layer.weight):
                 raise ValueError(
                     f"factors: got {len(vector)} numbers for hidden layer {index + 1}; "
-                    f"takes {layer.out_features}, one a unit"
+                    f"takes {len(layer.weight)}, one a unit"
                 )
+            if getattr(following, "groups", 1) != 1:
+                raise ValueError("model: a grouped convolution cannot be scaled channel by channel")
             D = layer.weight.new_tensor(vector)
-            layer.weight.mul_(D.unsqueeze(1))
+            layer.weight.mul_(_along(D, layer.weight, 0))
             if layer.bias is not None:
                 layer.bias.mul_(D)
-            layers[index + 1].weight.div_(D)
+            # A flattened channel is one input for each of its pixels.
+            repeats = following.weight.shape[1] // len(D)
+            following.weight.div_(_along(D.repeat_interleave(repeats), following.weight, 1))
     return scaled
+
+
+def _along(D: Tensor, weight: Tensor, axis: int) -> Tensor:
+    return D.view([-1 if i == axis else 1 for i in range(weight.ndim)])
 
 
 def invariant_sharpness(
@@ -106,14 +117,21 @@ def invariant_sharpness(
 
     `metric`: "layer", lambda_max(S) with S = D H D, D = ||theta_b|| on each weight tensor and
     bias vector; with `riemannian=True`, lambda_max(B), the Hessian on the quotient by layer-wise
-    rescaling, the same at a critical point; or "elementwise", |theta| H |theta|, which is
-    invariant to node-wise rescaling as well. Warns where `tol` was not reached.
+    rescaling, the same at a critical point; "elementwise", |theta| H |theta|, or "path", weighed by
+    path norms, which node-wise rescaling cannot change either. Warns where `tol` was not reached,
+    and where a whole tensor is 0, such as a fresh bias: its directions then count as flat.
     Source: Rangamani et al., arXiv 1902.02434; theory.md, P2.4 and P2.6.
     """
-    check_one_of("metric", metric, ("layer", "elementwise"))
+    check_one_of("metric", metric, ("layer", "elementwise", "path"))
     if check_bool("riemannian", riemannian) and metric != "layer":
         raise ValueError(f"riemannian: got True with metric={metric!r}; takes metric='layer'")
     operator = "riemannian" if riemannian else metric
+    if metric == "layer" and isinstance(objective, Objective) and (zero := zero_blocks(objective)):
+        warnings.warn(
+            f"invariant_sharpness: {', '.join(zero)} is 0 and counts as flat: the metric is "
+            "singular there; take a step of training first",
+            stacklevel=2,
+        )
     result = eigenvalues(objective, operator=operator, tol=tol, start=start, seed=seed)
     return converged_value(result, f"invariant_sharpness ({operator})")
 
@@ -125,42 +143,27 @@ def symmetry_fault(model: nn.Module) -> str | None:
     >>> symmetry_fault(mlp((2, 3, 1), activation="tanh"))
     'Tanh is not positively homogeneous: s(c z) = c s(z) fails for c > 0'
     """
-    net = architecture(model)
-    if net is None:
-        return (
-            f"{type(model).__name__} is not a plain chain of linear layers and one activation; "
-            "rescaling of other modules is not supported"
-        )
-    if net.layers < 2:
-        return "a linear model has one layer, and its only factor is 1"
-    if net.activation not in HOMOGENEOUS:
-        return (
-            f"{net.activation.__name__} is not positively homogeneous: "
-            "s(c z) = c s(z) fails for c > 0"
-        )
+    try:
+        find_symmetry(model)
+    except ValueError as error:
+        return str(error).removeprefix("model: ")
     return None
 
 
-def symmetric_layers(model: nn.Module) -> list[nn.Linear]:
-    """The linear layers of a model with the symmetry; ValueError with the reason without it."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: got {type(model).__name__}; takes a torch.nn.Module")
-    fault = symmetry_fault(model)
-    if fault is not None:
-        raise ValueError(f"model: {fault}")
-    return [module for module in model if isinstance(module, nn.Linear)]
-
-
-def check_factors(factors: Sequence[float], layers: int) -> list[float]:
-    """Positive factors, one a layer, with product 1 to 1e-6."""
+def check_factors(factors: Sequence[float], symmetry: Symmetry) -> list[float]:
+    """Positive factors, one a layer, with product 1 to 1e-6 in each group of the symmetry."""
     factors = _numbers(factors)
+    layers = len(symmetry.layers)
     if len(factors) != layers:
         raise ValueError(f"factors: got {len(factors)}; takes {layers}, one a layer")
-    product = math.prod(factors)
-    if abs(product - 1) > 1e-6:
-        raise ValueError(
-            f"factors: got a product of {product:g}; takes factors whose product is 1 (to 1e-6)"
-        )
+    for group in symmetry.groups:
+        product = math.prod(factors[index] for index in group)
+        if abs(product - 1) > 1e-6:
+            which = "" if symmetry.is_chain else f" for the layers {group}, counted from 0"
+            raise ValueError(
+                f"factors: got a product of {product:g}{which}; takes factors whose product is 1 "
+                "(to 1e-6)"
+            )
     return factors
 
 
@@ -173,21 +176,24 @@ def _numbers(factors: Sequence[float]) -> list[float]:
     return [check_number("factors", item, above=0) for item in items]
 
 
-def scale_parameters(layers: list[nn.Linear], factors: list[float]) -> None:
-    """W_l times a_l and b_l times a_1 ... a_l, in place."""
-    so_far = 1.0
+def scale_parameters(symmetry: Symmetry, factors: Sequence[float]) -> None:
+    """W_l times a_l, and b_l times the factors that it carries, in place."""
     with torch.no_grad():
-        for layer, factor in zip(layers, factors, strict=True):
-            so_far *= factor
-            layer.weight.mul_(factor)
-            if layer.bias is not None:
-                layer.bias.mul_(so_far)
+        for parameter, factor in _factors(symmetry, factors):
+            parameter.mul_(factor)
 
 
-def block_factors(layers: list[nn.Linear], factors: list[float]) -> list[float]:
+def block_factors(model: nn.Module, factors: Sequence[float]) -> list[float]:
     """The factor of each parameter tensor, in the order of `model.parameters()`."""
-    blocks, so_far = [], 1.0
-    for layer, factor in zip(layers, factors, strict=True):
-        so_far *= factor
-        blocks += [factor] if layer.bias is None else [factor, so_far]
-    return blocks
+    pairs = _factors(find_symmetry(model), factors)
+    by_tensor = {id(parameter): factor for parameter, factor in pairs}
+    return [by_tensor[id(p)] for p in model.parameters()]
+
+
+def _factors(symmetry: Symmetry, factors: Sequence[float]) -> list[tuple[nn.Parameter, float]]:
+    pairs = []
+    for layer, factor, carried in zip(symmetry.layers, factors, symmetry.carried, strict=True):
+        pairs.append((layer.weight, factor))
+        if layer.bias is not None:
+            pairs.append((layer.bias, math.prod(factors[index] for index in carried)))
+    return pairs

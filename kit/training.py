@@ -34,8 +34,9 @@ from kit.losses import LOSSES
 from kit.objective import Objective, Point
 from kit.optimizers import SGD, Adam
 from kit.probes import PROBES, Probe
-from kit.rescaling import block_factors, check_factors, scale_parameters, symmetric_layers
+from kit.rescaling import block_factors, check_factors, scale_parameters
 from kit.sampling import Sampler
+from kit.symmetry import find_symmetry
 
 SCORES = (
     "train_loss",
@@ -452,15 +453,15 @@ class Training:
         the intervention says so. The present row of the history is measured anew. Raises
         ValueError for a model without the symmetry or for factors whose product is not 1.
         """
-        layers = symmetric_layers(self.model)
-        factors = check_factors(factors, len(layers))
+        symmetry = find_symmetry(self.model)
+        factors = check_factors(factors, symmetry)
         self._complete_step()
         name = "rescale" if self.optimizer == "sgd" else "rescale (Adam's moments reset)"
         # Several at one step, as from a slider, count as one from where the first began: so the
         # run replays from its interventions to the last bit.
         drag = self._drag
         if drag is None or drag["step"] != self.steps:
-            drag = self._drag = self._snapshot() | {"factors": (1.0,) * len(layers)}
+            drag = self._drag = self._snapshot() | {"factors": (1.0,) * len(factors)}
         else:
             self._go_back(drag)
         factors = tuple(a * b for a, b in zip(drag["factors"], factors, strict=True))
@@ -471,8 +472,8 @@ class Training:
             self.history.fill_last(drag["row"] | self._settings_row())
             return
         self.interventions.append(Intervention(*here, None, factors))
-        scale_parameters(layers, list(factors))
-        blocks = zip(self.objective.blocks(), block_factors(layers, list(factors)), strict=True)
+        scale_parameters(symmetry, factors)
+        blocks = zip(self.objective.blocks(), block_factors(self.model, factors), strict=True)
         self._optimizer.rescale(torch.cat([torch.full_like(p.flatten(), a) for p, a in blocks]))
         for probe in self.probes.values():
             probe.restart()

@@ -18,7 +18,7 @@ from kit import (
     sharpness,
 )
 from kit.models import ACTIVATIONS
-from kit.rescaling import HOMOGENEOUS, symmetry_fault
+from kit.rescaling import symmetry_fault
 from kit.stack import architecture
 from tests.oracles import flat, gradient, net, samples
 
@@ -245,6 +245,7 @@ def test_a_product_of_one_is_asked_for_to_1e_6():
 
 
 MODEL = mlp((3, 4, 2))
+HOMOGENEOUS = {nn.ReLU, nn.LeakyReLU, nn.Identity}
 BAD = [
     ("layers", "model", (2, 0.5), TypeError, "model: got str; takes a torch.nn.Module"),
     ("layers", mlp((3, 4, 2), activation="tanh"), (2, 0.5), ValueError, "model: Tanh is not pos"),

@@ -25,7 +25,8 @@ import torch
 from kit.curvature import eigenvalues
 from kit.divergence import Divergence
 from kit.presets import RunConfig
-from kit.rescaling import symmetric_layers, symmetry_fault
+from kit.rescaling import symmetry_fault
+from kit.symmetry import find_symmetry
 from kit.training import Intervention, Training
 
 MEASURES = (
@@ -245,7 +246,7 @@ class Session:
         self.training.measure_aside()
         before, f = self._last("sharpness"), training.objective.outputs().clone()
         invariant = float(eigenvalues(training.objective, operator="layer", tol=1e-4).values[0])
-        layers = len(symmetric_layers(training.model))
+        layers = len(find_symmetry(training.model).layers)
         training.rescale((factor, *(1.0,) * (layers - 2), 1 / factor))
         change = (training.objective.outputs() - f).abs().max() / f.abs().max().clamp(min=1e-30)
         after = self._last("sharpness")

@@ -31,6 +31,12 @@ _MODULES = {
     "softrank": ("over_confidence_index", "soft_rank", "takeuchi_terms", "takeuchi_trace"),
     "spacing": ("level_spacing",),
     "spectrum": ("SpectralDensity", "frobenius_norm", "spectral_density", "trace"),
+    "quotient": (
+        "horizontal_part",
+        "riemannian_gradient",
+        "vertical_basis",
+        "vertical_part",
+    ),
     "ranking": ("Tau", "granulated_tau", "kendall_tau"),
     "registry": ("Measure", "measures"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),

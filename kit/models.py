@@ -117,6 +117,8 @@ def convnet(
     if not channels:
         raise ValueError("channels: got none; takes at least one convolution")
     classes, kernel = check_int("classes", classes, low=1), check_int("kernel", kernel, low=1)
+    if kernel % 2 == 0:
+        raise ValueError(f"kernel: got {kernel}; takes an odd number")
     check_one_of("pool", pool, POOLS)
     check_one_of("activation", activation, ACTIVATIONS)
     check_bool("residual", residual)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from kit import mlp
+from kit import convnet, mlp
 from kit.models import ACTIVATIONS
 
 FORMULAS = {
@@ -78,3 +78,65 @@ def test_the_global_random_state_is_left_alone():
 def test_bad_arguments_are_named(arguments, error, said):
     with pytest.raises(error, match=said):
         mlp(**{"widths": (2, 2)} | arguments)
+
+
+# Convolutional networks.
+
+
+@settings(max_examples=20)
+@given(
+    side=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    channels=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    kernel=st.sampled_from([1, 3, 5]),
+    pool=st.sampled_from(["avg", "max", "none"]),
+    residual=st.booleans(),
+)
+def test_a_conv_net_takes_flat_and_shaped_images(side, channels, kernel, pool, residual):
+    model = convnet((2, *side), channels, 3, kernel=kernel, pool=pool, residual=residual)
+    flat = torch.randn(4, 2 * side[0] * side[1], generator=torch.Generator().manual_seed(0))
+    out = model(flat)
+    assert out.shape == (4, 3)
+    assert torch.equal(out, model(flat.view(4, 2, *side)))
+
+
+def test_a_conv_net_is_the_one_of_its_formula():
+    model = convnet((4, 6), (2,), 3, pool="max", residual=True, activation="tanh")
+    x = torch.randn(5, 24, generator=torch.Generator().manual_seed(0))
+    _, conv, _, block, _, _, head = model
+    h = torch.tanh(F.conv2d(x.view(5, 1, 4, 6), conv.weight, conv.bias, padding=1))
+    one, _, two = block.inside
+    inner = torch.tanh(F.conv2d(h, one.weight, one.bias, padding=1))
+    h = h + F.conv2d(inner, two.weight, two.bias, padding=1)
+    h = F.max_pool2d(h, 2).flatten(1)
+    assert torch.allclose(model(x), h @ head.weight.T + head.bias, atol=1e-6)
+
+
+def test_conv_nets_repeat_with_their_seed_and_leave_the_global_state():
+    state = torch.get_rng_state()
+    a, b, c = (convnet((4, 4), (2,), 3, seed=s) for s in (0, 0, 1))
+    assert torch.equal(a[1].weight, b[1].weight)
+    assert not torch.equal(a[1].weight, c[1].weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"image_shape": 8}, TypeError, "image_shape: got 8"),
+        ({"image_shape": (8,)}, ValueError, "image_shape: got \\(8,\\); takes \\(h, w\\)"),
+        ({"image_shape": (8, 0)}, ValueError, "image_shape: got 0"),
+        ({"channels": ()}, ValueError, "channels: got none"),
+        ({"channels": 4}, TypeError, "channels: got 4"),
+        ({"channels": (4, -1)}, ValueError, "channels: got -1"),
+        ({"classes": 0}, ValueError, "classes: got 0"),
+        ({"kernel": 0}, ValueError, "kernel: got 0"),
+        ({"kernel": 4}, ValueError, "kernel: got 4; takes an odd number"),
+        ({"pool": "sum"}, ValueError, "pool: got 'sum'; takes one of 'avg', 'max', 'none'"),
+        ({"activation": "sine"}, ValueError, "activation: got 'sine'"),
+        ({"residual": 1}, TypeError, "residual: got 1"),
+        ({"seed": -1}, ValueError, "seed: got -1"),
+    ],
+)
+def test_bad_arguments_of_a_conv_net_are_named(arguments, error, said):
+    with pytest.raises(error, match=said):
+        convnet(**{"image_shape": (4, 4), "channels": (2,), "classes": 3} | arguments)

@@ -168,7 +168,7 @@ _ROWS = (
         "minimum_sharpness",
         "min over layer-wise rescalings of Tr H",
         "Ibayashi, Hamaguchi, Imaizumi 2021; closed form ours",
-        (*LAYERS, "input scale"),
+        LAYERS,
         "live",
         (),
         minimum_sharpness,

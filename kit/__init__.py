@@ -4,8 +4,16 @@ from importlib import import_module
 
 _MODULES = {
     "batches": ("batch_sharpness",),
-    "bounds": ("Bound", "generalisation_bound"),
+    "bounds": ("Bound", "generalisation_bound", "generalisation_bounds"),
     "calibration": ("reliability", "temperature_scaling"),
+    "covering": (
+        "cube_covering_radius",
+        "held_out_radius",
+        "interval_covering_probability",
+        "interval_covering_radius",
+        "interval_sample_radius",
+        "regular_covering_radius",
+    ),
     "curvature": ("eigenvalues", "matrix", "sharpness", "stability_threshold"),
     "estimate": ("Estimate",),
     "evidence": ("interpolating_information_criterion",),
@@ -16,11 +24,23 @@ _MODULES = {
         "normalized_sharpness",
         "relative_flatness",
     ),
-    "jacobian": ("input_output_jacobian", "jacobian_norms"),
+    "jacobian": (
+        "input_output_jacobian",
+        "jacobian_distribution",
+        "jacobian_norms",
+        "largest_direction",
+    ),
     "lanczos": ("EigenResult",),
+    "lipschitz": (
+        "jacobian_bracket",
+        "layer_norm_product",
+        "lipschitz_constant_1d",
+        "local_variation",
+    ),
     "load": ("DataFileError", "Dataset", "Population", "dataset_names", "load_dataset"),
     "models": ("convnet", "mlp"),
     "objective": ("Objective",),
+    "pac_bayes": ("pac_bayes_bound",),
     "paths": ("path_norm",),
     "perturbation": (
         "adaptive_sharpness",
@@ -29,6 +49,7 @@ _MODULES = {
         "keskar_sharpness",
     ),
     "softrank": ("over_confidence_index", "soft_rank", "takeuchi_terms", "takeuchi_trace"),
+    "sharpening": ("along_segment", "jacobian_floor", "sharpness_floor"),
     "spacing": ("level_spacing",),
     "spectrum": ("SpectralDensity", "frobenius_norm", "spectral_density", "trace"),
     "quotient": (

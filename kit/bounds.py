@@ -31,16 +31,16 @@ import torch
 from torch import Tensor, nn
 
 from kit.checks import check_number, check_one_of
+from kit.covering import cube_covering_radius, interval_sample_radius, uniform_w1
 from kit.evaluation import costs
 from kit.jacobian import gram_norms, input_output_jacobian, jacobian_norms
+from kit.lipschitz import breakpoints, layer_norm_product, second_derivative_bound
 from kit.load import Dataset
 from kit.losses import LOSSES, NamedLoss, one_hot
 from kit.stack import architecture
 
 GRID = 2001  # points on which a smooth 1-D network is examined
 PAIRS = 200  # held-out neighbours from which V is sampled
-# sup |s'| and sup |s''| of the smooth activations
-CURVE_BOUNDS = {nn.Tanh: (1.0, 4 / (3 * math.sqrt(3))), nn.GELU: (1.1290, 0.7979)}
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,22 @@ def generalisation_bound(
     return BoundCalculator(dataset, loss=loss, failure=failure)(model)
 
 
+def generalisation_bounds(
+    model: nn.Module, dataset: Dataset, *, loss: str | None = None, failure: float = 0.05
+) -> dict[str, Bound]:
+    """Every form that can be computed: G1 to G3 on an interval, G1 on a cube, else G1 and G2.
+
+    >>> from kit.load import load_dataset
+    >>> from kit.models import mlp
+    >>> list(generalisation_bounds(mlp((1, 8, 1), seed=0), load_dataset("chebyshev")))
+    ['G1', 'G2', 'G3']
+
+    W_1 is exact in one dimension; in more it is not computed. Arguments, source and cost as
+    `generalisation_bound`.
+    """
+    return BoundCalculator(dataset, loss=loss, failure=failure).forms(model)
+
+
 class BoundCalculator:
     """Bounds for many models on one data set: what depends on the data alone is computed once."""
 
@@ -105,6 +121,14 @@ class BoundCalculator:
             self._prepare_interval()
 
     def __call__(self, model: nn.Module) -> Bound:
+        """The smallest of the forms; an estimate is of the form G1."""
+        forms = self.forms(model)
+        if self.dataset.population is None:
+            return forms["G1"]
+        return min(forms.values(), key=lambda bound: bound.value)
+
+    def forms(self, model: nn.Module) -> dict[str, Bound]:
+        """Each form that can be computed, by name."""
         self._check_outputs(model)
         if self.dataset.population is None:
             return self._estimate(model)
@@ -128,11 +152,10 @@ class BoundCalculator:
         middle = 0.5 * (u[1:] + u[:-1])
         edges = torch.cat([u.new_zeros(1), middle, u.new_ones(1)])
         self.cells = edges.diff()
-        gaps = torch.cat([u[:1], u.diff() / 2, 1 - u[-1:]])
-        self.radius = float(gaps.max()) * (high - low)
+        self.radius = interval_sample_radius(x.values, low, high)
         self.w1 = uniform_w1(u) * (high - low)
 
-    def _on_interval(self, model: nn.Module) -> Bound:
+    def _on_interval(self, model: nn.Module) -> dict[str, Bound]:
         population = self.dataset.population
         J = jacobian_norms(model, self.dataset.X_train)
         steepest, largest, how = _examine_interval(model, population.low, population.high)
@@ -144,19 +167,15 @@ class BoundCalculator:
             "G2": float((self.cells * phi[self._order].double()).sum()) + Lhat * self.radius,
             "G3": float(phi.mean()) + Lhat * self.w1,
         }
-        form = min(forms, key=forms.get)
-        return self._bound(
-            forms[form],
-            phi,
-            "bound",
-            form,
-            terms | forms,
-            ("the inputs are uniform on a known interval", how),
-        )
+        law = "the inputs are uniform on a known interval"
+        return {
+            form: self._bound(value, phi, "bound", form, terms | forms, (law, how))
+            for form, value in forms.items()
+        }
 
     # The law is uniform on a cube: Lemma 2 gives the radius, with probability 1 - p.
 
-    def _on_cube(self, model: nn.Module) -> Bound:
+    def _on_cube(self, model: nn.Module) -> dict[str, Bound]:
         population, n = self.dataset.population, self.dataset.n
         side = population.high - population.low
         radius = side * cube_covering_radius(n, population.d, self.failure)
@@ -171,7 +190,7 @@ class BoundCalculator:
         sure = f"{1 - self.failure:g}"
         law = f"samples drawn uniformly from a known cube; holds with probability {sure}"
         value = float(phi.max()) + Lhat * radius
-        return self._bound(value, phi, "bound", "G1", terms, (law, how))
+        return {"G1": self._bound(value, phi, "bound", "G1", terms, (law, how))}
 
     def _lipschitz(self, J: float, steepest: float, largest: float, population):
         B = max(largest, population.bound)
@@ -196,10 +215,12 @@ class BoundCalculator:
         self.target_slope = float(slopes.max())
         nearest = torch.cdist(X_test, X).min(dim=1)
         self.radius = float(nearest.values.quantile(0.95))
+        counts = torch.bincount(nearest.indices, minlength=len(X))
+        self.cells = counts.double() / len(X_test)
         inside = (nearest.values <= self.radius).nonzero()[:PAIRS, 0]
         self._near_test, self._near_train = inside, nearest.indices[inside]
 
-    def _estimate(self, model: nn.Module) -> Bound:
+    def _estimate(self, model: nn.Module) -> dict[str, Bound]:
         dataset = self.dataset
         J = jacobian_norms(model, dataset.X_train)
         V = self._local_variation(model)
@@ -223,20 +244,20 @@ class BoundCalculator:
             "Lhat": Lhat,
             "r": self.radius,
         }
-        return self._bound(
-            float(phi.max()) + Lhat * self.radius,
-            phi,
-            "estimate",
-            "G1",
-            terms,
-            (
-                "Lambda from training pairs: a lower estimate",
-                "r is the 95% quantile of the distance from a held-out point to its nearest "
-                "training sample",
-                f"V sampled on {len(self._near_test)} held-out neighbours: a lower estimate",
-                "B from the training data",
-            ),
+        assumptions = (
+            "Lambda from training pairs: a lower estimate",
+            "r is the 95% quantile of the distance from a held-out point to its nearest "
+            "training sample",
+            f"V sampled on {len(self._near_test)} held-out neighbours: a lower estimate",
+            "B from the training data",
         )
+        cells = float((self.cells * phi.double()).sum())
+        of_cells = "cell probabilities from the nearest samples of held-out points"
+        first, second = (float(phi.max()) + Lhat * self.radius, cells + Lhat * self.radius)
+        return {
+            "G1": self._bound(first, phi, "estimate", "G1", terms, assumptions),
+            "G2": self._bound(second, phi, "estimate", "G2", terms, (*assumptions, of_cells)),
+        }
 
     def _local_variation(self, model: nn.Module) -> float:
         """max ||J(x) - J(x_i)||_2 over held-out x within r of their nearest sample x_i."""
@@ -253,70 +274,6 @@ class BoundCalculator:
     def _bound(self, value, phi, kind, form, terms, assumptions) -> Bound:
         gap = value - float(phi.mean())
         return Bound(value, gap, kind, form, terms, assumptions, self.best_constant)
-
-
-def uniform_w1(u: Tensor) -> float:
-    """W_1 between the uniform law on [0, 1] and the empirical law of sorted u (n,): exact.
-
-    >>> uniform_w1(torch.tensor([0.25, 0.75], dtype=torch.float64))
-    0.125
-    """
-    n = len(u)
-    level = torch.arange(n + 1, dtype=torch.float64) / n
-    a = torch.cat([u.new_zeros(1), u])
-    b = torch.cat([u, u.new_ones(1)])
-
-    def signed(t: Tensor) -> Tensor:  # the integral of |s - level| from level to t
-        return 0.5 * (t - level) * (t - level).abs()
-
-    return float((signed(b) - signed(a)).sum())
-
-
-def cube_covering_radius(n: int, d: int, failure: float) -> float:
-    """Lemma 2: n uniform draws cover the unit cube within this radius, with probability 1 - p.
-
-    >>> round(cube_covering_radius(1000, 2, 0.05), 4)
-    0.1414
-    """
-    log = math.log(n / failure)
-    cells = math.floor((n / log) ** (1 / d)) if log >= 1 and n > log else 1
-    return math.sqrt(d) / max(cells, 1)
-
-
-def breakpoints(model: nn.Module, low: float, high: float) -> Tensor:
-    """Where a piecewise-linear network of one input has its kinks on [low, high], with the ends.
-
-    >>> from kit.models import mlp
-    >>> model = mlp((1, 1, 1))
-    >>> with torch.no_grad():
-    ...     _ = model[0].weight.fill_(2.0), model[0].bias.fill_(-1.0)
-    >>> breakpoints(model, 0.0, 2.0)
-    tensor([0.0000, 0.5000, 2.0000], dtype=torch.float64)
-
-    Between two of them every pre-activation is linear, so its zeros are found exactly, layer by
-    layer, in float64. Raises ValueError for any other network.
-    """
-    net = architecture(model)
-    if net is None or net.widths[0] != 1 or net.curve[2] is not None:
-        raise ValueError("model: takes a multilayer perceptron of one input, piecewise linear")
-    x = torch.tensor([low, high], dtype=torch.float64)
-    h = x.unsqueeze(1)
-    with torch.no_grad():
-        for module in model:
-            if isinstance(module, nn.Linear):
-                bias = 0.0 if module.bias is None else module.bias.double()
-                h = h @ module.weight.double().T + bias
-                continue
-            left, right = h[:-1], h[1:]
-            crossing = left * right < 0
-            t = torch.where(crossing, left / (left - right), 0.0)
-            new = (x[:-1, None] + t * x.diff()[:, None])[crossing]
-            finer = torch.cat([x, new]).unique()
-            index = torch.searchsorted(x, finer).clamp(1, len(x) - 1)
-            share = ((finer - x[index - 1]) / (x[index] - x[index - 1])).unsqueeze(1)
-            z = h[index - 1] + share * (h[index] - h[index - 1])
-            x, h = finer, module(z)
-    return x
 
 
 def _examine_interval(model: nn.Module, low: float, high: float) -> tuple[float, float, str]:
@@ -346,37 +303,9 @@ def _lipschitz_upper(model: nn.Module, J: float, radius: float) -> tuple[float, 
     net = architecture(model)
     if net is None:
         raise ValueError("model: a bound on a cube needs a plain multilayer perceptron")
-    slope = CURVE_BOUNDS.get(net.activation, (1.0, 0.0))[0]
-    norms = _layer_norms(model)
-    product = math.prod(norms) * slope ** (len(norms) - 1)
+    product = layer_norm_product(model)
     if net.curve[2] is not None:
         local = J + second_derivative_bound(model) * radius
         if local < product:
             return local, "sup J from the samples: V at most (Lipschitz constant of J) r"
     return product, "sup J at most the product of the layers' spectral norms"
-
-
-def second_derivative_bound(model: nn.Module) -> float:
-    """An upper bound on the Lipschitz constant of J, from layer norms (theory.md, beta of P1.5).
-
-    With z_l' the derivative along a unit direction: ||h''|| <= sup|s''| ||z'||^2 + sup|s'| ||z''||.
-    """
-    net = architecture(model)
-    if net is None or net.activation not in CURVE_BOUNDS:
-        raise ValueError("model: takes a multilayer perceptron with a smooth activation")
-    slope, bend = CURVE_BOUNDS[net.activation]
-    first, second = 1.0, 0.0
-    for index, norm in enumerate(_layer_norms(model)):
-        if index:
-            first, second = slope * first, bend * first**2 + slope * second
-        first, second = norm * first, norm * second
-    return second
-
-
-def _layer_norms(model: nn.Module) -> list[float]:
-    """||W_l||_2 for each layer; NaN where a weight is not finite."""
-    weights = [module.weight.detach() for module in model if isinstance(module, nn.Linear)]
-    return [
-        float(torch.linalg.matrix_norm(W, 2)) if torch.isfinite(W).all() else math.nan
-        for W in weights
-    ]

@@ -9,11 +9,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kit.checks import check_one_of
+from kit.checks import check_number, check_one_of
 from kit.determinism import buffer_copies, require_deterministic
 from kit.losses import NamedLoss
 from kit.objective import ClosedFormPoint, Objective, Point, as_features
@@ -62,6 +65,82 @@ def jacobian_norms(
         return stack_jacobian_norms(_stack(model, X), norm=norm, output=output)[0]
     J = input_output_jacobian(model, X, output=output)
     return gram_norms(J @ J.mT if J.shape[1] <= J.shape[2] else J.mT @ J, norm)
+
+
+@dataclass(frozen=True)
+class JacobianDistribution:
+    """||J(x_i)|| over the samples: norms (n,), and what is usually said of them.
+
+    `quantiles` maps shares to norms; `steepest` is the index of the sample with the largest.
+    """
+
+    norms: Tensor
+    mean: float
+    maximum: float
+    steepest: int
+    quantiles: dict[float, float]
+
+
+def jacobian_distribution(
+    model: nn.Module,
+    X: Tensor,
+    *,
+    norm: str = "spectral",
+    output: str = "logits",
+    quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+) -> JacobianDistribution:
+    """How ||J(x_i)|| is spread over the samples.
+
+    >>> from kit.models import mlp
+    >>> spread = jacobian_distribution(mlp((2, 8, 3), seed=0), torch.eye(2))
+    >>> spread.mean <= spread.maximum, list(spread.quantiles)
+    (True, [0.05, 0.25, 0.5, 0.75, 0.95])
+
+    Arguments and cost as `jacobian_norms`.
+    """
+    levels = [check_number("quantiles", q, low=0, high=1) for q in quantiles]
+    norms = jacobian_norms(model, X, norm=norm, output=output)
+    at = norms.double().quantile(norms.new_tensor(levels, dtype=torch.float64))
+    return JacobianDistribution(
+        norms,
+        float(norms.mean()),
+        float(norms.max()),
+        int(norms.argmax()),
+        dict(zip(levels, at.tolist(), strict=True)),
+    )
+
+
+def largest_direction(
+    model: nn.Module, X: Tensor, *, output: str = "logits"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The input direction along which f changes fastest at each sample, and what it does there.
+
+    >>> from kit.models import mlp
+    >>> model = mlp((2, 2), bias=False)
+    >>> with torch.no_grad():
+    ...     _ = model[0].weight.copy_(torch.tensor([[0.0, 3.0], [1.0, 0.0]]))
+    >>> norms, inputs, outputs = largest_direction(model, torch.zeros(1, 2))
+    >>> norms, inputs, outputs
+    (tensor([3.]), tensor([[0., 1.]]), tensor([[1., 0.]]))
+
+    Norms (n,), unit vectors (n, d) and (n, K) with J(x_i) input_i = norm_i output_i: the leading
+    singular triple, from the eigenvectors of the Gram matrix. The sign is such that the largest
+    entry of the input direction is positive. A zero J gives a norm of 0 and zero vectors.
+    """
+    J = input_output_jacobian(model, X, output=output)
+    K, d = J.shape[1:]
+    wide = d >= K
+    gram = J @ J.mT if wide else J.mT @ J
+    values, vectors = torch.linalg.eigh(gram)
+    norms, short = values[:, -1].clamp(min=0).sqrt(), vectors[:, :, -1:]
+    long = (J.mT if wide else J) @ short
+    length = torch.linalg.vector_norm(long, dim=1, keepdim=True)
+    long = torch.where(length > 0, long / length.clamp(min=torch.finfo(J.dtype).tiny), 0.0)
+    short = torch.where(length > 0, short, 0.0)
+    inputs, outputs = (long, short) if wide else (short, long)
+    top = inputs.gather(1, inputs.abs().argmax(1, keepdim=True))
+    sign = torch.where(top < 0, -1.0, 1.0)
+    return norms, (sign * inputs)[:, :, 0], (sign * outputs)[:, :, 0]
 
 
 def point_jacobian_norms(point: Point) -> Tensor:

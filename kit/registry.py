@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from kit.batches import batch_sharpness
 from kit.curvature import sharpness
 from kit.estimate import Estimate
@@ -28,6 +30,7 @@ from kit.flatness import (
 )
 from kit.jacobian import jacobian_norms
 from kit.objective import Objective
+from kit.pac_bayes import pac_bayes_bound
 from kit.paths import path_norm
 from kit.perturbation import (
     adaptive_sharpness,
@@ -132,6 +135,18 @@ def _invariant(metric: str, riemannian: bool = False) -> Callable[..., float]:
         )
 
     return measure
+
+
+def _pac_bayes(
+    objective: Objective,
+    initial: Tensor | None = None,
+    failure: float = 0.05,
+    draws: int = 200,
+    seed: int = 0,
+) -> float:
+    return pac_bayes_bound(
+        objective, initial=initial, failure=failure, draws=draws, seed=seed
+    ).value
 
 
 def _path_norm(objective: Objective, p: int = 2) -> float:
@@ -289,6 +304,15 @@ _ROWS = (
         "live",
         (),
         _invariant("path"),
+    ),
+    (
+        "pac_bayes",
+        "kl^{-1}(Gibbs error | (KL(Q || P) + log(2 sqrt(n) / p)) / n), sigma from diag G",
+        "Pitas 2019; Dziugaite and Roy, arXiv 1703.11008; our form",
+        (),
+        "slow",
+        ("initial",),
+        _pac_bayes,
     ),
     (
         "path_norm",

@@ -14,6 +14,7 @@ from kit.bounds import (
     breakpoints,
     cube_covering_radius,
     generalisation_bound,
+    generalisation_bounds,
     second_derivative_bound,
     uniform_w1,
 )
@@ -460,3 +461,31 @@ def test_second_derivatives_of_other_networks_are_refused(model):
 def test_too_few_outputs_for_the_classes_are_refused():
     with pytest.raises(ValueError, match=r"^model: got 3 outputs; takes 10"):
         generalisation_bound(mlp((64, 3)), load_dataset("digits", n_train=20))
+
+
+# Each form by itself.
+
+
+def test_the_bound_is_the_smallest_of_its_forms_and_each_holds():
+    dataset = load_dataset("chebyshev", n=20)
+    model = trained(dataset, "relu")
+    forms = generalisation_bounds(model, dataset)
+    assert list(forms) == ["G1", "G2", "G3"]
+    best = generalisation_bound(model, dataset)
+    assert best.value == min(bound.value for bound in forms.values())
+    for name, bound in forms.items():
+        assert bound.form == name
+        assert bound.terms[name] == bound.value
+        assert bound.gap == pytest.approx(bound.value - forms["G1"].value + forms["G1"].gap)
+    assert forms["G2"].value <= forms["G1"].value
+
+
+def test_the_estimate_has_a_voronoi_form_with_shares_of_held_out_points():
+    dataset = load_dataset("digits", n_train=100)
+    calculator = BoundCalculator(dataset)
+    assert float(calculator.cells.sum()) == pytest.approx(1)
+    forms = calculator.forms(mlp((64, 8, 10), seed=0))
+    assert set(forms) == {"G1", "G2"}
+    assert forms["G2"].value <= forms["G1"].value
+    assert forms["G2"].kind == "estimate"
+    assert any("cell probabilities" in text for text in forms["G2"].assumptions)

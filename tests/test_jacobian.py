@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from kit import Objective, input_output_jacobian, jacobian_norms, mlp
+from kit import (
+    Objective,
+    input_output_jacobian,
+    jacobian_distribution,
+    jacobian_norms,
+    largest_direction,
+    mlp,
+)
 from kit.jacobian import gram_norms, point_jacobian_norms
 from kit.models import ACTIVATIONS
 
@@ -292,3 +299,53 @@ def test_an_objective_is_not_a_model():
 def test_an_unknown_norm_is_named():
     with pytest.raises(ValueError, match=r"^norm: got 'nuclear'; takes one of 'spectral'"):
         jacobian_norms(mlp((4, 3)), torch.ones(2, 4), norm="nuclear")
+
+
+# Spread over the samples, and directions.
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, 7), min_size=2, max_size=3),
+    st.sampled_from(["logits", "softmax"]),
+    st.integers(0, 100),
+)
+def test_the_largest_direction_is_the_leading_singular_triple(widths, output, seed):
+    model = mlp(widths, activation="tanh", seed=seed).double()
+    X = samples(4, widths[0], seed=seed)
+    norms, inputs, outputs = largest_direction(model, X, output=output)
+    J = input_output_jacobian(model, X, output=output)
+    exact = torch.linalg.svdvals(J)[:, 0]
+    torch.testing.assert_close(norms, exact, rtol=1e-8, atol=1e-8)
+    alive = exact > 1e-6
+    moved = (J @ inputs.unsqueeze(2))[:, :, 0]
+    torch.testing.assert_close(
+        moved[alive], (norms.unsqueeze(1) * outputs)[alive], rtol=1e-6, atol=1e-8
+    )
+    ones = torch.ones(int(alive.sum()), dtype=torch.float64)
+    torch.testing.assert_close(inputs[alive].norm(dim=1), ones)
+    torch.testing.assert_close(outputs[alive].norm(dim=1), ones)
+    top = inputs.gather(1, inputs.abs().argmax(1, keepdim=True))
+    assert bool((top[alive] > 0).all())
+
+
+def test_a_flat_function_has_no_direction():
+    model = mlp((3, 2)).double()
+    with torch.no_grad():
+        model[0].weight.zero_()
+    for part in largest_direction(model, samples(2, 3)):
+        assert float(part.abs().max()) == 0
+
+
+@pytest.mark.parametrize("norm", ["spectral", "frobenius"])
+def test_the_distribution_is_that_of_the_norms(norm):
+    model, X = mlp((5, 7, 3), seed=1).double(), samples(40, 5)
+    spread = jacobian_distribution(model, X, norm=norm, quantiles=(0.0, 0.5, 1.0))
+    norms = jacobian_norms(model, X, norm=norm)
+    assert torch.equal(spread.norms, norms)
+    assert spread.mean == pytest.approx(float(norms.mean()))
+    assert spread.maximum == pytest.approx(float(norms[spread.steepest]))
+    assert spread.quantiles[1.0] == pytest.approx(spread.maximum)
+    assert spread.quantiles[0.5] == pytest.approx(float(norms.sort().values[19:21].mean()))
+    with pytest.raises(ValueError, match=r"quantiles: got 1\.5"):
+        jacobian_distribution(model, X, quantiles=(1.5,))

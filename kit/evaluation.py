@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from kit.losses import NamedLoss, one_hot
@@ -24,30 +25,36 @@ def evaluate_outputs(
     test_outputs: Tensor,
     y_test: Tensor,
     loss: Cost = "cross_entropy",
+    *,
+    train_costs: Tensor | None = None,
 ) -> dict[str, float]:
     """Hard-label costs, accuracies, and the two gaps, test minus training.
 
     `loss_gap` is of the hard-label cost without penalty or smoothing, `error_gap` of the 0-1
     error (NaN for regression). The standard errors are those of the test means: given the
-    network, the training means are exact. Outputs (n, K), targets (n,) or (n, K).
+    network, the training means are exact. Outputs (n, K), targets (n,) or (n, K); `train_costs`
+    (n,) where they are known already.
     """
-    train, test = costs(train_outputs, y_train, loss), costs(test_outputs, y_test, loss)
+    if train_costs is None:
+        train_costs = costs(train_outputs, y_train, loss)
+    train = float(train_costs.mean())
+    test, test_error = _mean(costs(test_outputs, y_test, loss))
     scores = {
-        "train_loss": float(train.mean()),
-        "test_loss": float(test.mean()),
-        "loss_gap": float(test.mean() - train.mean()),
-        "loss_gap_se": _standard_error(test),
+        "train_loss": train,
+        "test_loss": test,
+        "loss_gap": test - train,
+        "loss_gap_se": test_error,
     }
     if y_test.is_floating_point():
         missing = ("train_accuracy", "test_accuracy", "error_gap", "error_gap_se")
         return scores | dict.fromkeys(missing, math.nan)
-    right_train = (train_outputs.argmax(1) == y_train).double()
-    right_test = (test_outputs.argmax(1) == y_test).double()
+    right_train = float((train_outputs.argmax(1) == y_train).double().mean())
+    right_test, right_error = _mean(test_outputs.argmax(1) == y_test)
     return scores | {
-        "train_accuracy": float(right_train.mean()),
-        "test_accuracy": float(right_test.mean()),
-        "error_gap": float(right_train.mean() - right_test.mean()),
-        "error_gap_se": _standard_error(right_test),
+        "train_accuracy": right_train,
+        "test_accuracy": right_test,
+        "error_gap": right_train - right_test,
+        "error_gap_se": right_error,
     }
 
 
@@ -59,5 +66,9 @@ def costs(outputs: Tensor, y: Tensor, loss: Cost) -> Tensor:
     return NamedLoss(loss, targets).value(outputs)
 
 
-def _standard_error(values: Tensor) -> float:
-    return float(values.double().std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+def _mean(values: Tensor) -> tuple[float, float]:
+    """The mean and its standard error."""
+    if len(values) < 2:
+        return float(values.double().mean()), math.nan
+    variance, mean = torch.var_mean(values.double())
+    return float(mean), math.sqrt(float(variance) / len(values))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,38 +69,47 @@ def ritz(
     sign = 1.0 if largest else -1.0
     P = len(start)
     k, matvecs = min(k, P), 0
-    tols = torch.tensor(tol if isinstance(tol, tuple) else (tol,) * k, dtype=torch.float64)[:k]
+    tols = (tol if isinstance(tol, tuple) else (tol,) * k)[:k]
     asked = len(tols)
     room = min(P, max(BASIS, 3 * k + start.shape[1]))
-    # Rows, so that a growing basis is contiguous.
-    V, AV = start.new_empty(room, P), start.new_empty(room, P)
+    # Rows, so that a growing basis is contiguous; few at first, since most calls need few.
+    few = min(room, start.shape[1] + 3)
+    V, AV = start.new_empty(few, P), start.new_empty(few, P)
     size = 0
     new = _orthonormal(start, V[:0], generator)
-    T = torch.zeros(room, room, dtype=torch.float64)
+    T = np.zeros((room, room))
     while True:
         end = size + len(new)
+        if end > len(V):
+            more = start.new_empty(min(room, 2 * end) - len(V), P)
+            V, AV = torch.cat([V, more]), torch.cat([AV, more])
         V[size:end] = new
-        AV[size:end] = sign * product(new.mT).mT
+        AV[size:end] = product(new.mT).mT
+        if not largest:
+            AV[size:end].neg_()
         matvecs += end - size
-        block = (AV[size:end] @ V[:end].mT).double()
-        if not torch.isfinite(block).all():
+        block = _small(AV[size:end] @ V[:end].mT)
+        if not np.isfinite(block).all():
             raise NotFiniteError("objective: a product H v is not finite: the run has diverged")
-        T[size:end, :end], T[:end, size:end] = block, block.mT
+        T[size:end, :end], T[:end, size:end] = block, block.T
         size = end
-        theta, Y = torch.linalg.eigh(0.5 * (T[:size, :size] + T[:size, :size].mT))
-        theta, Y = theta.flip(0), Y.flip(1).to(V.dtype)
+        theta, Y = np.linalg.eigh(0.5 * (T[:size, :size] + T[:size, :size].T))
+        theta, Y = theta[::-1], Y[:, ::-1]
         pairs = min(k + guard, size)
-        X = Y[:, :pairs].mT @ V[:size]
-        R = Y[:, :pairs].mT @ AV[:size] - theta[:pairs, None].to(V.dtype) * X
-        residuals = R.norm(dim=1).double()
-        scale = float(theta[:k].abs().max())
-        floor = 8 * torch.finfo(V.dtype).eps * float(theta.abs().max())
-        excess = residuals[:asked] - tols[:pairs] * scale
+        W = torch.as_tensor(Y[:, :pairs].T.copy()).to(V)
+        X = W @ V[:size]
+        R = torch.addcmul(
+            W @ AV[:size], X, torch.as_tensor(theta[:pairs].copy()).to(V).unsqueeze(1), value=-1
+        )
+        residuals = _small(torch.linalg.vector_norm(R, dim=1))
+        scale = float(np.abs(theta[:k]).max())
+        floor = 8 * torch.finfo(V.dtype).eps * float(np.abs(theta).max())
+        excess = [float(r) - t * scale for r, t in zip(residuals, tols, strict=False)]
         stalled = size >= k and bool((residuals[:asked] <= floor).all())
         # A value that is 0 to rounding has no relative accuracy to reach.
-        converged = (size >= k and bool((excess <= 0).all())) or (stalled and scale <= floor)
+        converged = (size >= k and max(excess) <= 0) or (stalled and scale <= floor)
         found = converged or stalled
-        limit = max(float(tols[-1]), GUARD_TOL) * scale + floor
+        limit = max(tols[-1], GUARD_TOL) * scale + floor
         guarded = not guard or (pairs > k and float(residuals[k]) <= limit)
         if found and guarded:
             break
@@ -107,19 +117,26 @@ def ritz(
             break
         if size == room:  # thick restart: the best half of the Ritz vectors carries on
             keep = max(k + 8, room // 2) if room > k + 8 else k
-            V[:keep], AV[:keep] = Y[:, :keep].mT @ V, Y[:, :keep].mT @ AV
-            T.zero_()
-            T.diagonal()[:keep] = theta[:keep]
+            best = torch.as_tensor(Y[:, :keep].T.copy()).to(V)
+            V[:keep], AV[:keep] = best @ V, best @ AV
+            T[:] = 0
+            np.fill_diagonal(T[:keep, :keep], theta[:keep])
             size = keep
-        worst = pairs - 1 if found else int(excess.argmax())
+        worst = pairs - 1 if found else int(np.argmax(excess))
         new = _orthonormal(R[worst].unsqueeze(1), V[:size], generator)
+    X = X[:k] / torch.linalg.vector_norm(X[:k], dim=1, keepdim=True)
     return EigenResult(
-        values=sign * theta[:k],
-        vectors=(X[:k] / X[:k].norm(dim=1, keepdim=True)).mT,
-        residuals=residuals[:k],
+        values=torch.as_tensor(sign * theta[:k]),
+        vectors=X.mT,
+        residuals=torch.as_tensor(residuals[:k]),
         matvecs=matvecs,
         converged=converged,
     )
+
+
+def _small(matrix: Tensor) -> np.ndarray:
+    """A small matrix for numpy, whose calls cost less than torch's, in float64."""
+    return matrix.detach().cpu().numpy().astype(np.float64)
 
 
 def random_vectors(like: Tensor, k: int, generator: torch.Generator | None) -> Tensor:
@@ -140,14 +157,21 @@ def _orthonormal(start: Tensor, basis: Tensor, generator: torch.Generator | None
     A column that adds nothing to the basis is replaced by a random one.
     """
     start = start[:, : start.shape[0] - len(basis)]
+    enough = torch.finfo(start.dtype).eps ** 0.5
+    if len(basis) == 0:  # one QR is orthogonal to rounding
+        Q, R = torch.linalg.qr(start)
+        R = _small(R)
+        if (np.abs(R.diagonal()) > enough * np.sqrt((R * R).sum(0))).all():
+            return Q.mT
+    tiny = torch.finfo(start.dtype).tiny
     for _ in range(4):
-        rows = (start / start.norm(dim=0).clamp(min=torch.finfo(start.dtype).tiny)).mT
-        for _ in range(2):
+        rows = (start / torch.linalg.vector_norm(start, dim=0).clamp(min=tiny)).mT
+        for _ in range(2):  # twice is enough
             rows = rows - (rows @ basis.mT) @ basis
             Q, R = torch.linalg.qr(rows.mT)
-            independent = R.diagonal().abs() > torch.finfo(rows.dtype).eps ** 0.5
+            independent = R.diagonal().abs() > enough
             rows = Q.mT
-        if independent.all():
+        if bool(independent.all()):
             break
         fresh = random_vectors(start, start.shape[1], generator)
         start = torch.where(independent, Q, fresh)

@@ -28,7 +28,7 @@ from torch.func import functional_call
 from kit.checks import check_number, check_one_of
 from kit.determinism import buffer_copies, require_deterministic, training_modes
 from kit.losses import LOSSES, NamedLoss, one_hot
-from kit.stack import StackPoint, architecture
+from kit.stack import StackPoint, architecture, forward
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
 
@@ -74,7 +74,7 @@ class Objective:
         self._modules = list(model.modules())
         self._children = _children(self._modules)
         self._modes = training_modes(self._modules)
-        parameters = self._parameters()
+        parameters = self.tensors()
         if not parameters:
             raise ValueError("model: has no parameters; takes a module with at least one")
         reference = parameters[0]
@@ -132,17 +132,17 @@ class Objective:
 
     def flat_parameters(self) -> Tensor:
         """theta, a copy, (P,)."""
-        return torch.cat([p.detach().flatten() for p in self._parameters()])
+        return torch.cat([p.detach().flatten() for p in self.tensors()])
 
     def blocks(self) -> list[Tensor]:
         """The parameter tensors, detached, in the order of theta."""
-        return [p.detach() for p in self._parameters()]
+        return [p.detach() for p in self.tensors()]
 
     def buffers(self) -> list[Tensor]:
         """The buffers, which the outputs may depend on (running means of a batch norm)."""
         return [b for m in self._modules for b in m._buffers.values() if b is not None]
 
-    def _parameters(self) -> list[nn.Parameter]:
+    def tensors(self) -> list[nn.Parameter]:
         """`model.parameters()` of this moment, since a tensor can be exchanged for another
         (`load_state_dict(..., assign=True)`); a shared one counts once."""
         found = [p for m in self._modules for p in m._parameters.values() if p is not None]
@@ -164,6 +164,13 @@ class Objective:
     def outputs(self) -> Tensor:
         """f(x_i), (n, K)."""
         return self.point().outputs
+
+    def outputs_only(self) -> Tensor:
+        """f(x_i), (n, K), by a forward pass that keeps nothing for derivatives."""
+        if self._architecture is not None:
+            return forward(self._architecture, self.tensors(), self.X)
+        with torch.no_grad():
+            return self.model(self.X)
 
     def gradient(self) -> Tensor:
         """g = grad l(theta), (P,). Cost: one forward and one backward pass, kept."""
@@ -263,9 +270,12 @@ class ClosedFormPoint(Point):
             objective._architecture, objective.named_loss, self.theta.unsqueeze(0), objective.X
         )
         self.outputs = self.stack.outputs[0]
+        self._losses: Tensor | None = None
 
     def losses(self) -> Tensor:
-        return self.stack.losses()[0]
+        if self._losses is None:
+            self._losses = self.stack.losses()[0]
+        return self._losses
 
     def gradient(self) -> Tensor:
         if self._gradient is None:

@@ -118,6 +118,17 @@ def architecture(model: nn.Module) -> Architecture | None:
     return Architecture(widths, kinds.pop(), linears[0].bias is not None)
 
 
+def forward(net: Architecture, parameters: list[Tensor], X: Tensor) -> Tensor:
+    """f(x_i), (n, K), of one network from its parameter tensors."""
+    blocks, h = iter([p.detach() for p in parameters]), X
+    for layer in range(net.layers):
+        if layer:
+            h = net.curve[0](h)
+        weight = next(blocks)
+        h = torch.addmm(next(blocks), h, weight.mT) if net.bias else h @ weight.mT
+    return h
+
+
 def _affine(h: Tensor, weight: Tensor, shift: Tensor | None) -> Tensor:
     """h W' + shift, (S, n, out); `shift` is a bias (S, 1, out), or a full (S, n, out)."""
     if weight.shape[1] < NARROW:  # as its transpose: BLAS is slow on a long matrix of few columns

@@ -19,12 +19,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kit.checks import check_int, check_number, check_one_of
+from kit.checks import check_bool, check_int, check_number, check_one_of
 from kit.curvature import stability_threshold
 from kit.divergence import Divergence, DivergenceWatch, active_units
 from kit.evaluation import evaluate_outputs
@@ -48,6 +49,7 @@ SCORES = (
     "error_gap",
     "error_gap_se",
 )
+_edge = lru_cache(1024)(stability_threshold)  # asked for at every step
 ARRAYS = ("X_train", "y_train", "X_test", "y_test")
 
 
@@ -64,6 +66,7 @@ class Training:
     `optimizer`: "sgd" (momentum, Nesterov) or "adam", as torch's; `batch_size=None` is full batch;
     `sam_radius` takes the gradient at theta + rho g/|g|; `mixup` a > 0 mixes pairs of samples with
     weights from Beta(a, a). `measures` are names from `kit.probes`, measured every `every` steps.
+    `scores`: whether a measured step also takes the losses and accuracies on both data sets.
     Row k of `.history` holds loss and measures at the parameters after k steps; `loss` is the
     training objective (with smoothing, without penalty), known at every step of a full-batch run
     and at measured steps of any other. Measuring never changes the path of the parameters. The
@@ -91,6 +94,7 @@ class Training:
         mixup: float = 0.0,
         measures: Sequence[str] = ("sharpness", "jacobian_max", "jacobian_mean"),
         every: int = 1,
+        scores: bool = True,
         seed: int = 0,
     ) -> None:
         if not isinstance(dataset, Dataset):
@@ -108,6 +112,7 @@ class Training:
         if not isinstance(nesterov, bool):
             raise TypeError(f"nesterov: got {nesterov!r}; takes True or False")
         self.nesterov = nesterov
+        self.scores = check_bool("scores", scores)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.label_smoothing = label_smoothing
         self.sam_radius = check_number("sam_radius", sam_radius, low=0)
@@ -146,6 +151,8 @@ class Training:
         )
         self._once: tuple[Point, dict[str, Any]] | None = None
         self._measurements = 0
+        # The step last measured, and its active units a hidden layer.
+        self._measured: tuple[int, list[int] | None] = (-1, None)
         self._parts: Iterator[None] | None = None  # of a step that is under way
         for _ in self._new_row():
             pass
@@ -276,7 +283,7 @@ class Training:
 
     def _trained(self, g: Tensor) -> Tensor:
         """The gradient without its entries for frozen parameters (`requires_grad` False)."""
-        parameters = list(self.model.parameters())
+        parameters = self.objective.tensors()
         if all(p.requires_grad for p in parameters):
             return g
         parts = g.split([p.numel() for p in parameters])
@@ -298,7 +305,7 @@ class Training:
         self._write(self._optimizer(self.objective.flat_parameters(), gradient, **settings))
 
     def _write(self, theta: Tensor, *, frozen: bool = False) -> None:
-        parameters = list(self.model.parameters())
+        parameters = self.objective.tensors()
         with torch.no_grad():
             for p, t in zip(parameters, theta.split([p.numel() for p in parameters]), strict=True):
                 if p.requires_grad or frozen:
@@ -315,11 +322,10 @@ class Training:
         elif not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
             row["loss"] = math.nan
         self.history.append(row)
-        known = "loss" in row
         if due and math.isfinite(row["loss"]):
             yield from self._measuring()
-        if known:
-            self._check_divergence(row["loss"], measured=due)
+        if "loss" in row:
+            self._check_divergence(row["loss"])
 
     def measure(self) -> None:
         """Measure everything at the present parameters, into the last row of the history."""
@@ -329,9 +335,10 @@ class Training:
 
     def _measuring(self) -> Iterator[None]:
         with self.objective.held():
-            row = self.evaluate() | self._settings_row()
+            row = (self.evaluate() if self.scores else {}) | self._settings_row()
             active = self.active_units()
             row["active_units"] = math.nan if active is None else float(sum(active))
+        self._measured = (self.steps, active)
         self.history.fill_last(row)
         for probe in self.probes.values():
             if self._measurements % probe.stride == 0:
@@ -347,7 +354,7 @@ class Training:
         numbers as without.
         """
         self._complete_step()
-        if self.diverged is not None or math.isfinite(self.history["test_loss"][-1]):
+        if self.diverged is not None or self._measured[0] == self.steps:
             return
         count = self._measurements
         saved = {name: copy.deepcopy(probe.state_dict()) for name, probe in self.probes.items()}
@@ -374,20 +381,19 @@ class Training:
         Keys: train_loss, test_loss, loss_gap, loss_gap_se, train_accuracy, test_accuracy,
         error_gap, error_gap_se (`kit.evaluation`).
         """
-        return self.once(
-            "scores",
-            lambda point: evaluate_outputs(
-                point.outputs,
-                self.objective.y,
-                self._test_outputs(),
-                self.test_objective.y,
-                self.loss,
-            ),
-        ).copy()
+        return self.once("scores", self._scores).copy()
 
-    def _test_outputs(self) -> Tensor:
-        with torch.no_grad():
-            return self.model(self.test_objective.X)
+    def _scores(self, point: Point) -> dict[str, float]:
+        # Without smoothing the hard-label costs are those of the objective, already known.
+        known = None if self.label_smoothing else point.losses()
+        return evaluate_outputs(
+            point.outputs,
+            self.objective.y,
+            self.test_objective.outputs_only(),
+            self.test_objective.y,
+            self.loss,
+            train_costs=known,
+        )
 
     def active_units(self) -> list[int] | None:
         """Hidden units a layer that some training sample activates; None where not defined."""
@@ -402,7 +408,7 @@ class Training:
         if self.mixup:
             return math.nan, "mixup: no threshold is known, since each step sees other data"
         if self.optimizer == "adam":
-            edge = stability_threshold(self.lr, optimizer="adam", weight_decay=self.weight_decay)
+            edge = _edge(self.lr, optimizer="adam", weight_decay=self.weight_decay)
             return edge, "38/eta, for Adam's preconditioned Hessian"
         settings = {"momentum": self.momentum, "weight_decay": self.weight_decay}
         if self.sam_radius:
@@ -419,7 +425,7 @@ class Training:
             name = "(2+2beta)/((1+2beta)eta)" if nesterov else "(2+2beta)/eta"
         if self.weight_decay:
             name += " - mu"
-        edge = stability_threshold(self.lr, nesterov=nesterov, **settings)
+        edge = _edge(self.lr, nesterov=nesterov, **settings)
         return edge, name if self.batch_size is None else f"full-batch threshold {name}"
 
     def _settings_row(self) -> dict[str, float]:
@@ -429,9 +435,9 @@ class Training:
             "threshold": self.threshold()[0],
         }
 
-    def _check_divergence(self, loss: float, *, measured: bool) -> None:
-        active = self.active_units() if measured and math.isfinite(loss) else None
-        kind = self._watch.check(self.steps, loss, active)
+    def _check_divergence(self, loss: float) -> None:
+        step, active = self._measured
+        kind = self._watch.check(self.steps, loss, active if step == self.steps else None)
         if kind is None:
             return
         known = [v for v in self.history.get("sharpness", []) if math.isfinite(v)]
@@ -535,6 +541,7 @@ class Training:
                 "sampler": self._sampler.state_dict(),
                 "probes": {name: probe.state_dict() for name, probe in self.probes.items()},
                 "measurements": self._measurements,
+                "measured": self._measured,
                 "watch": vars(self._watch),
                 "diverged": self.diverged,
                 "interventions": self.interventions,
@@ -582,7 +589,7 @@ class Training:
         self._settings = state["settings"]
         vars(self._optimizer).update(state["optimizer"])
         self._sampler.load_state_dict(state["sampler"])
-        self._measurements = state["measurements"]
+        self._measurements, self._measured = state["measurements"], state["measured"]
         for name, probe in self.probes.items():
             probe.load_state_dict(state["probes"][name])
         vars(self._watch).update(state["watch"])

@@ -72,21 +72,21 @@ def ritz(
     tols = (tol if isinstance(tol, tuple) else (tol,) * k)[:k]
     asked = len(tols)
     room = min(P, max(BASIS, 3 * k + start.shape[1]))
-    # Rows, so that a growing basis is contiguous; few at first, since most calls need few.
-    few = min(room, start.shape[1] + 3)
-    V, AV = start.new_empty(few, P), start.new_empty(few, P)
+    new = _orthonormal(start, start.mT[:0], generator)
+    V = AV = new[:0]  # rows
     size = 0
-    new = _orthonormal(start, V[:0], generator)
     T = np.zeros((room, room))
     while True:
         end = size + len(new)
-        if end > len(V):
-            more = start.new_empty(min(room, 2 * end) - len(V), P)
-            V, AV = torch.cat([V, more]), torch.cat([AV, more])
-        V[size:end] = new
-        AV[size:end] = product(new.mT).mT
-        if not largest:
-            AV[size:end].neg_()
+        image = product(new.mT).mT
+        image = image if largest else -image
+        if size == 0:  # most calls need no more
+            V, AV = new, image
+        else:
+            if end > len(V):  # buffers that grow by doubling
+                more = start.new_empty(min(room, 2 * end) - len(V), P)
+                V, AV = torch.cat([V, more]), torch.cat([AV, more])
+            V[size:end], AV[size:end] = new, image
         matvecs += end - size
         block = _small(AV[size:end] @ V[:end].mT)
         if not np.isfinite(block).all():
@@ -96,11 +96,9 @@ def ritz(
         theta, Y = np.linalg.eigh(0.5 * (T[:size, :size] + T[:size, :size].T))
         theta, Y = theta[::-1], Y[:, ::-1]
         pairs = min(k + guard, size)
-        W = torch.as_tensor(Y[:, :pairs].T.copy()).to(V)
-        X = W @ V[:size]
-        R = torch.addcmul(
-            W @ AV[:size], X, torch.as_tensor(theta[:pairs].copy()).to(V).unsqueeze(1), value=-1
-        )
+        W = Y[:, :pairs].T
+        both = torch.as_tensor(np.concatenate([W, theta[:pairs, None] * W])).to(V)
+        R = torch.addmm(both[:pairs] @ AV[:size], both[pairs:], V[:size], alpha=-1)
         residuals = _small(torch.linalg.vector_norm(R, dim=1))
         scale = float(np.abs(theta[:k]).max())
         floor = 8 * torch.finfo(V.dtype).eps * float(np.abs(theta).max())
@@ -124,10 +122,9 @@ def ritz(
             size = keep
         worst = pairs - 1 if found else int(np.argmax(excess))
         new = _orthonormal(R[worst].unsqueeze(1), V[:size], generator)
-    X = X[:k] / torch.linalg.vector_norm(X[:k], dim=1, keepdim=True)
     return EigenResult(
         values=torch.as_tensor(sign * theta[:k]),
-        vectors=X.mT,
+        vectors=(both[:k] @ V[:size]).mT,
         residuals=torch.as_tensor(residuals[:k]),
         matvecs=matvecs,
         converged=converged,

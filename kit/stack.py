@@ -174,6 +174,12 @@ class StackPoint:
             return None
         return [self.net.curve[2](z, h) for z, h in zip(self._z, self.h[1:], strict=True)]
 
+    @cached_property
+    def _bent(self) -> list[Tensor]:
+        """e_l s''(z_l): what a change of z_l does to d_l by itself."""
+        self.delta()
+        return [e * s for e, s in zip(self._back, self.bend, strict=True)]
+
     def losses(self) -> Tensor:
         """Per-sample costs, (S, n)."""
         return self.loss.value(self.outputs)
@@ -226,7 +232,7 @@ class StackPoint:
                 r = torch.baddbmm(r, wide(delta[layer]), V[layer])
             Rd = r * self.slope[layer - 1]
             if delta is not None and self.bend is not None:
-                Rd = Rd + self._back[layer - 1] * self.bend[layer - 1] * Rz[layer - 1]
+                Rd = torch.addcmul(Rd, self._bent[layer - 1], Rz[layer - 1])
             Rdelta.append(Rd)
         Rdelta.reverse()
         weights = []

@@ -151,8 +151,8 @@ class Training:
         )
         self._once: tuple[Point, dict[str, Any]] | None = None
         self._measurements = 0
-        # The step last measured, and its active units a hidden layer.
-        self._measured: tuple[int, list[int] | None] = (-1, None)
+        self._measured = -1  # the step last measured
+        self._active: list[int] | None = None  # units a hidden layer, there
         self._parts: Iterator[None] | None = None  # of a step that is under way
         for _ in self._new_row():
             pass
@@ -306,10 +306,14 @@ class Training:
 
     def _write(self, theta: Tensor, *, frozen: bool = False) -> None:
         parameters = self.objective.tensors()
-        with torch.no_grad():
-            for p, t in zip(parameters, theta.split([p.numel() for p in parameters]), strict=True):
-                if p.requires_grad or frozen:
-                    p.copy_(t.view_as(p))
+        parts = theta.split([p.numel() for p in parameters])
+        pairs = [
+            (p.data, t.view_as(p))
+            for p, t in zip(parameters, parts, strict=True)
+            if p.requires_grad or frozen
+        ]
+        if pairs:
+            torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
 
     # Measuring.
 
@@ -318,8 +322,11 @@ class Training:
         row: dict[str, float] = {"step": float(step), **self._settings_row()}
         due = step % self.every == 0
         if self.batch_size is None or due or step == 0:
-            row["loss"] = self.objective.value()
-        elif not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
+            with self.objective.held():
+                row["loss"] = self.objective.value()
+                if due and math.isfinite(row["loss"]):
+                    row |= self._scores_row()
+        elif not bool(torch.isfinite(self.objective.flat_parameters()).all()):
             row["loss"] = math.nan
         self.history.append(row)
         if due and math.isfinite(row["loss"]):
@@ -330,16 +337,19 @@ class Training:
     def measure(self) -> None:
         """Measure everything at the present parameters, into the last row of the history."""
         self._complete_step()
+        with self.objective.held():
+            self.history.fill_last(self._scores_row() | self._settings_row())
         for _ in self._measuring():
             pass
 
+    def _scores_row(self) -> dict[str, float]:
+        row = self.evaluate() if self.scores else {}
+        self._active = self.active_units()
+        row["active_units"] = math.nan if self._active is None else float(sum(self._active))
+        return row
+
     def _measuring(self) -> Iterator[None]:
-        with self.objective.held():
-            row = (self.evaluate() if self.scores else {}) | self._settings_row()
-            active = self.active_units()
-            row["active_units"] = math.nan if active is None else float(sum(active))
-        self._measured = (self.steps, active)
-        self.history.fill_last(row)
+        self._measured = self.steps
         for probe in self.probes.values():
             if self._measurements % probe.stride == 0:
                 yield
@@ -354,7 +364,7 @@ class Training:
         numbers as without.
         """
         self._complete_step()
-        if self.diverged is not None or self._measured[0] == self.steps:
+        if self.diverged is not None or self._measured == self.steps:
             return
         count = self._measurements
         saved = {name: copy.deepcopy(probe.state_dict()) for name, probe in self.probes.items()}
@@ -436,8 +446,8 @@ class Training:
         }
 
     def _check_divergence(self, loss: float) -> None:
-        step, active = self._measured
-        kind = self._watch.check(self.steps, loss, active if step == self.steps else None)
+        active = self._active if self._measured == self.steps else None
+        kind = self._watch.check(self.steps, loss, active)
         if kind is None:
             return
         known = [v for v in self.history.get("sharpness", []) if math.isfinite(v)]

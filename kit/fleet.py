@@ -15,8 +15,8 @@ At the same parameters a network of the fleet has the same numbers as alone, to 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
-from math import nan
 
 import torch
 from torch import Tensor, nn
@@ -133,7 +133,7 @@ class Fleet:
         """The rules of `kit.divergence`, as far as they are known without measuring."""
         if self.batch_size is None:
             losses = self.losses().tolist()
-        elif bool(torch.isfinite(self.theta).all()):
+        elif math.isfinite(float(self.theta.sum())):
             return
         else:
             finite = torch.isfinite(self.theta).all(1)
@@ -144,7 +144,7 @@ class Fleet:
             kind = self._watches[i].check(self.steps, loss, None)
             if kind is not None:
                 reason = self._watches[i].reason
-                self.diverged[i] = Divergence(kind, self.steps, loss, nan, nan, reason)
+                self.diverged[i] = Divergence(kind, self.steps, loss, math.nan, math.nan, reason)
                 self._stays[i] = True
 
     # One step.

@@ -238,7 +238,7 @@ _ROWS = (
         "mean of min(s_i, s_{i+1}) / max(s_i, s_{i+1})",
         "Baskerville, Granziol, Keating, arXiv 2102.06740",
         PLAIN,
-        "offline",
+        "slow",
         (),
         spacing_ratio,
     ),

@@ -284,10 +284,10 @@ def _dual_takeuchi(objective: Objective, mu: float, centered: bool) -> float:
     if centered:
         gram = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
         cross = cross - cross.mean(0)
-    values, vectors = torch.linalg.eigh(conjugate(kernel, C))
-    values = values.clamp(min=0)
-    inside = (cross @ vectors).square().sum(0)
-    return (float(gram.trace()) - float((inside / (values + mu)).sum())) / (n * mu)
+    dual = conjugate(kernel, C)
+    dual.diagonal().add_(mu)
+    inside = torch.linalg.solve_triangular(torch.linalg.cholesky(dual), cross.mT, upper=False)
+    return (float(gram.trace()) - float(inside.square().sum())) / (n * mu)
 
 
 def _hutchinson(objective: Objective, mu: float, operator: str, probes: int, seed: int) -> Estimate:

@@ -36,6 +36,7 @@ Curve = tuple[
 
 
 NARROW = 16  # outputs of a layer
+CACHE = 2**17  # numbers
 
 
 def _normal_pdf(z: Tensor) -> Tensor:
@@ -244,9 +245,10 @@ class StackPoint:
         biases = [r.sum(1) if self.net.bias else None for r in Rdelta]
         return self.net.join(weights, biases)
 
-    def jacobian_after_first(self) -> Tensor:
+    def jacobian_after_first(self, samples: slice = slice(None)) -> Tensor:
         """J_{>1}(x_i) = df/dz_1, (S, n, K, width_1); the identity for a linear model."""
-        S, n, K = self.outputs.shape
+        slopes = [slope[:, samples] for slope in self.slope]
+        S, n, K = self.outputs[:, samples].shape
         J = torch.eye(K, dtype=self.theta.dtype, device=self.theta.device).expand(S, n, K, K)
         for layer in range(self.net.layers - 1, 0, -1):
             rows = J.reshape(S, n * K, -1) if layer < self.net.layers - 1 else None
@@ -254,18 +256,32 @@ class StackPoint:
                 self.W[layer].unsqueeze(1)
                 if rows is None
                 else torch.bmm(rows, self.W[layer]).unflatten(1, (n, K))
-            ) * self.slope[layer - 1].unsqueeze(2)
+            ) * slopes[layer - 1].unsqueeze(2)
         return J
 
-    def input_output_jacobian(self) -> Tensor:
+    def input_output_jacobian(self, samples: slice = slice(None)) -> Tensor:
         """J(x_i) = df/dx, (S, n, K, d)."""
-        J = self.jacobian_after_first()
+        J = self.jacobian_after_first(samples)
         S, n, K, width = J.shape
         return torch.bmm(J.reshape(S, n * K, width), self.W[0]).unflatten(1, (n, K))
 
     def jacobian_gram(self) -> Tensor:
-        """J J' = J_{>1} (W_1 W_1') J_{>1}', (S, n, K, K), without forming J."""
-        J = self.jacobian_after_first()
-        S, n, K, width = J.shape
-        WW = torch.bmm(self.W[0], self.W[0].mT)
-        return torch.matmul(torch.bmm(J.reshape(S, n * K, width), WW).unflatten(1, (n, K)), J.mT)
+        """J J' = J_{>1} (W_1 W_1') J_{>1}', (S, n, K, K): without J, where d is the larger side.
+
+        A few samples at a time, so that what is multiplied stays in the processor's cache.
+        """
+        S, n, K = self.outputs.shape
+        d, width = self.net.widths[:2]
+        WW = torch.bmm(self.W[0], self.W[0].mT) if d > width else None
+        step = max(1, CACHE // (S * K * max(self.net.widths[1:])))
+        grams = []
+        for start in range(0, n, step):
+            samples = slice(start, start + step)
+            if WW is None:
+                J = self.input_output_jacobian(samples)
+                grams.append(torch.matmul(J, J.mT))
+            else:
+                J = self.jacobian_after_first(samples)
+                JW = torch.bmm(J.flatten(1, 2), WW).view(J.shape)
+                grams.append(torch.matmul(JW, J.mT))
+        return torch.cat(grams, dim=1)

@@ -148,36 +148,30 @@ def _dask(plan, runs, todo, book, *, client, **_) -> None:
 
 def _batched(plan, runs, todo, book, **_) -> None:
     groups: dict[Any, list[int]] = {}
+    networks: dict[int, nn.Module] = {}
     alone: list[int] = []
     for index in todo:
-        kind = _kind(plan, runs[index])
-        if kind is None:
+        run = runs[index]
+        try:
+            networks[index] = plan.network(run)
+            net = architecture(networks[index])
+        except Exception:  # the run itself will say why
+            net = None
+        if net is None or plan.optimizer != "sgd":
             alone.append(index)
-        else:
-            groups.setdefault(kind, []).append(index)
+            continue
+        extra = bool(run["sam_radius"]), bool(run["mixup"])
+        kind = net.widths, net.activation, net.bias, run["batch_size"], extra
+        groups.setdefault(kind, []).append(index)
     for group in groups.values():
         for start in range(0, len(group), FLEET):
-            _fleet(plan, runs, group[start : start + FLEET], book)
+            part = group[start : start + FLEET]
+            _fleet(plan, runs, part, [networks.pop(i) for i in part], book)
     _loop(plan, runs, alone, book)
 
 
-def _kind(plan: Plan, run: Mapping[str, Any]) -> Any:
-    """What the networks of a fleet have in common; None for a run that trains alone."""
-    if plan.optimizer != "sgd":
-        return None
-    try:
-        net = architecture(plan.network(run))
-    except Exception:  # the run itself will say why
-        return None
-    if net is None:
-        return None
-    extra = bool(run["sam_radius"]), bool(run["mixup"])
-    return net.widths, net.activation, net.bias, run["batch_size"], extra
-
-
-def _fleet(plan: Plan, runs, group: list[int], book: Book) -> None:
+def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: Book) -> None:
     start = time.perf_counter()
-    networks = [plan.network(runs[i]) for i in group]
     columns = {name: [runs[i][name] for i in group] for name in DEFAULTS if name != "batch_size"}
     try:
         fleet = Fleet(

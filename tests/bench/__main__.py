@@ -1,14 +1,14 @@
 """`make bench`: the figures of README's performance table, medians of several runs.
 
 Ratios compare two programs in one process; absolute figures are printed, not judged. The bars are
-those of the project's first issue; the program ends with 1 where a judged one is missed.
+those of the project's issues; the program ends with 1 where a judged one is missed.
 """
 
 import sys
 
-from tests.bench import browser, numerics
+from tests.bench import browser, engine, numerics
 
-BARS = (*numerics.FIGURES, *browser.FIGURES)
+BARS = (*numerics.FIGURES, *engine.FIGURES, *browser.FIGURES)
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 SHELL := bash
 VENV := .venv
+PEERS := .venv-bench
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
 COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
@@ -37,8 +38,10 @@ test: $(VENV)/dev.stamp
 	"$(BIN)/python" -m pytest --numprocesses=2 --ignore=tests/browser $(FLAGS)
 	"$(BIN)/python" -m pytest tests/browser $(FLAGS)
 
-bench: $(VENV)/dev.stamp
-	"$(BIN)/python" -m tests.bench
+# The peers live in an environment of their own, with the kit's lock and without their dependencies.
+bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp
+	"$(BIN)/python" -m tests.bench; own=$$?; \
+	OMP_NUM_THREADS=1 "$(CURDIR)/$(PEERS)/bin/python" -m tests.bench.peers && exit $$own
 
 data: $(VENV)/dev.stamp
 	"$(BIN)/python" data/build.py
@@ -58,7 +61,7 @@ binder-link:
 	echo "https://mybinder.org/v2/gh/$$repo/HEAD?urlpath=voila/render/notebooks/02_sharpness_live.ipynb"
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
 
 $(VENV)/venv.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -78,4 +81,11 @@ $(VENV)/run.stamp: requirements.lock pyproject.toml | $(VENV)/venv.stamp
 
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 	$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(PEERS)/peers.stamp: requirements.lock requirements-bench.lock $(VENV)/run.stamp
+	$(PYTHON) -m venv $(PEERS)
+	"$(PEERS)/bin/python" -m pip install --quiet --no-deps --retries 1 --timeout 10 -r $(VENV)/torch.txt
+	"$(PEERS)/bin/python" -m pip install --quiet -r requirements.lock
+	"$(PEERS)/bin/python" -m pip install --quiet --no-deps -r requirements-bench.lock
 	@touch $@

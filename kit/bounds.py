@@ -31,13 +31,56 @@ import torch
 from torch import Tensor, nn
 
 from kit.checks import check_number, check_one_of
-from kit.covering import cube_covering_radius, interval_sample_radius, uniform_w1
+from kit.covering import (
+    cube_covering_radius,
+    held_out_radius,
+    interval_covering_probability,
+    interval_covering_radius,
+    interval_sample_radius,
+    regular_covering_radius,
+    uniform_w1,
+)
 from kit.evaluation import costs
 from kit.jacobian import gram_norms, input_output_jacobian, jacobian_norms
-from kit.lipschitz import breakpoints, layer_norm_product, second_derivative_bound
+from kit.lipschitz import (
+    breakpoints,
+    jacobian_bracket,
+    layer_norm_product,
+    lipschitz_constant_1d,
+    local_variation,
+    second_derivative_bound,
+)
 from kit.load import Dataset
 from kit.losses import LOSSES, NamedLoss, one_hot
+from kit.pac_bayes import pac_bayes_bound
+from kit.sharpening import jacobian_floor, sharpness_floor
 from kit.stack import architecture
+from kit.statement import Statement
+
+# Every bound of the kit can be had from here.
+__all__ = [
+    "Bound",
+    "BoundCalculator",
+    "Statement",
+    "breakpoints",
+    "cube_covering_radius",
+    "generalisation_bound",
+    "generalisation_bounds",
+    "held_out_radius",
+    "interval_covering_probability",
+    "interval_covering_radius",
+    "interval_sample_radius",
+    "jacobian_bracket",
+    "jacobian_floor",
+    "layer_norm_product",
+    "lipschitz_constant_1d",
+    "local_variation",
+    "pac_bayes_bound",
+    "regular_covering_radius",
+    "second_derivative_bound",
+    "sharpness_floor",
+    "uniform_w1",
+]
 
 GRID = 2001  # points on which a smooth 1-D network is examined
 PAIRS = 200  # held-out neighbours from which V is sampled

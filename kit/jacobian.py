@@ -98,6 +98,8 @@ def jacobian_distribution(
 
     Arguments and cost as `jacobian_norms`.
     """
+    if not isinstance(quantiles, Sequence):
+        raise TypeError(f"quantiles: got {quantiles!r}; takes a sequence of numbers, (0.5, 0.95)")
     levels = [check_number("quantiles", q, low=0, high=1) for q in quantiles]
     norms = jacobian_norms(model, X, norm=norm, output=output)
     at = norms.double().quantile(norms.new_tensor(levels, dtype=torch.float64))
@@ -125,13 +127,16 @@ def largest_direction(
 
     Norms (n,), unit vectors (n, d) and (n, K) with J(x_i) input_i = norm_i output_i: the leading
     singular triple, from the eigenvectors of the Gram matrix. The sign is such that the largest
-    entry of the input direction is positive. A zero J gives a norm of 0 and zero vectors.
+    entry of the input direction is positive; where the largest singular value is not single, the
+    direction is one of many. A zero J gives a norm of 0 and zero vectors, one that is not finite
+    NaN. Raises as, and costs little more than, `jacobian_norms`. Source: theory.md, P1.10.
     """
     J = input_output_jacobian(model, X, output=output)
     K, d = J.shape[1:]
     wide = d >= K
     gram = J @ J.mT if wide else J.mT @ J
-    values, vectors = torch.linalg.eigh(gram)
+    finite = torch.isfinite(gram).flatten(1).all(1)
+    values, vectors = torch.linalg.eigh(gram.where(finite[:, None, None], 0.0))
     norms, short = values[:, -1].clamp(min=0).sqrt(), vectors[:, :, -1:]
     long = (J.mT if wide else J) @ short
     length = torch.linalg.vector_norm(long, dim=1, keepdim=True)
@@ -140,7 +145,8 @@ def largest_direction(
     inputs, outputs = (long, short) if wide else (short, long)
     top = inputs.gather(1, inputs.abs().argmax(1, keepdim=True))
     sign = torch.where(top < 0, -1.0, 1.0)
-    return norms, (sign * inputs)[:, :, 0], (sign * outputs)[:, :, 0]
+    triple = norms, (sign * inputs)[:, :, 0], (sign * outputs)[:, :, 0]
+    return tuple(part.where(finite.view(-1, *[1] * (part.ndim - 1)), torch.nan) for part in triple)
 
 
 def point_jacobian_norms(point: Point) -> Tensor:

@@ -47,8 +47,9 @@ def layer_norm_product(model: nn.Module) -> float:
     >>> abs(layer_norm_product(model) - float(spectral.detach())) < 1e-6
     True
 
-    The classic one, loose by the misalignment of the layers. Multilayer perceptrons. Cost: an SVD a
-    layer.
+    The classic one, loose by the misalignment of the layers. In units of output per unit of input.
+    Raises ValueError for anything but a multilayer perceptron: a convolution's norm depends on the
+    size of its input, and its kernel's norm is no bound. Cost: an SVD a layer.
     """
     net = architecture(model) if isinstance(model, nn.Module) else None
     if net is None:
@@ -66,9 +67,10 @@ def lipschitz_constant_1d(model: nn.Module, low: float, high: float) -> float:
     True
 
     The largest norm of the slope over the linear pieces between `breakpoints`, in float64.
-    Raises ValueError for any other network.
+    Raises ValueError for any other network, and for low not below high. Cost: a Jacobian a piece.
+    Source: theory.md, P1.5.
     """
-    x = _interval(model, low, high)
+    x = breakpoints(model, low, high)
     middle = 0.5 * (x[1:] + x[:-1])
     exact = copy.deepcopy(model).double()  # pieces can be narrower than float32 tells apart
     return float(jacobian_norms(exact, middle.unsqueeze(1)).max())
@@ -112,21 +114,26 @@ def local_variation(
     >>> local_variation(model, torch.tensor([[0.2], [0.45]]), 0.1).values  # the kink is at 0.5
     tensor([0., 6.], dtype=torch.float64)
 
-    Exact for a piecewise-linear network of one input, on the part of the ball inside `interval`.
-    Sampled otherwise: `points` drawn uniformly from each ball, with `seed`. Cost: n x points
-    Jacobians. Source: theory.md, P1.5.
+    X (n, ...), r in units of X. Exact for a piecewise-linear network of one input, on the part of
+    the ball inside `interval`. Sampled otherwise: `points` drawn uniformly from each ball, with
+    `seed`. Cost: n x points Jacobians. Raises ValueError or TypeError that names the argument.
+    Source: theory.md, P1.5.
     """
     X = _samples(model, X)
+    here = input_output_jacobian(model, X)
     r = check_number("r", r, low=0)
     points = check_int("points", points, low=2)
     generator = torch.Generator().manual_seed(check_seed(seed))
     net = architecture(model)
     if net is not None and net.widths[0] == 1 and net.curve[2] is None:
-        low, high = interval or (float(X.min()) - r, float(X.max()) + r)
-        return _piecewise_variation(model, X[:, 0].double(), r, low, high)
+        if interval is None:  # past every ball: r may be 0
+            interval = (float(X.min()) - r - 1, float(X.max()) + r + 1)
+        if not isinstance(interval, tuple) or len(interval) != 2:
+            raise TypeError(f"interval: got {interval!r}; takes (low, high)")
+        return _piecewise_variation(model, X[:, 0].double(), r, *interval)
     if interval is not None:
         raise ValueError("interval: takes None, but for a piecewise-linear network of one input")
-    here, flat = input_output_jacobian(model, X), X.flatten(1)
+    flat = X.flatten(1)
     n, d = flat.shape
     largest = []
     for _ in range(points):
@@ -145,7 +152,7 @@ def _piecewise_variation(
     model: nn.Module, x: Tensor, r: float, low: float, high: float
 ) -> LocalVariation:
     """The largest jump of the slope among the linear pieces that meet each ball."""
-    ends = _interval(model, low, high)
+    ends = breakpoints(model, low, high)
     exact = copy.deepcopy(model).double()
     middle = 0.5 * (ends[1:] + ends[:-1])
     slopes = input_output_jacobian(exact, middle.unsqueeze(1))[:, :, 0]
@@ -185,11 +192,12 @@ def jacobian_bracket(
     known = architecture(model) is not None
     if known:
         terms["product of norms"] = layer_norm_product(model)
+    at_samples = "f is differentiable at the samples"
     how = "V exact: linear pieces" if V.exact else f"V from {V.points} points: a lower estimate"
     return Statement(
         value,
         terms,
-        (f"every point of the support lies within {r:g} of a sample", how),
+        (f"every point of the support lies within {r:g} of a sample", how, at_samples),
         vacuous=known and not value < terms["product of norms"],
         kind="bound" if V.exact else "estimate",
     )
@@ -206,8 +214,11 @@ def breakpoints(model: nn.Module, low: float, high: float) -> Tensor:
     tensor([0.0000, 0.5000, 2.0000], dtype=torch.float64)
 
     Between two of them every pre-activation is linear, so its zeros are found exactly, layer by
-    layer, in float64. Raises ValueError for any other network.
+    layer, in float64. Raises ValueError for any other network, and for low not below high.
     """
+    low, high = check_number("low", low), check_number("high", high)
+    if not low < high:
+        raise ValueError(f"high: got {high:g}; takes a number above low, {low:g}")
     net = architecture(model)
     if net is None or net.widths[0] != 1 or net.curve[2] is not None:
         raise ValueError("model: takes a multilayer perceptron of one input, piecewise linear")
@@ -255,13 +266,6 @@ def layer_norms(model: nn.Module) -> list[float]:
         float(torch.linalg.matrix_norm(W, 2)) if torch.isfinite(W).all() else math.nan
         for W in weights
     ]
-
-
-def _interval(model: nn.Module, low: float, high: float) -> Tensor:
-    low, high = check_number("low", low), check_number("high", high)
-    if not low < high:
-        raise ValueError(f"high: got {high:g}; takes a number above low, {low:g}")
-    return breakpoints(model, low, high)
 
 
 def _samples(model: nn.Module, X: object) -> Tensor:

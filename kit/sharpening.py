@@ -5,9 +5,10 @@ If ||f(x_i) - y_i|| <= r_i, then along the segment from x_i to x_j
     sup ||J|| >= (||y_i - y_j|| - r_i - r_j) / ||x_i - x_j||                        mse
     sup ||J|| >= (m_i + m_j) / (sqrt 2 ||x_i - x_j||),  m = -log(exp(c) - 1)        cross-entropy
 
-with r_i = sqrt(2 c_i) from the cost c_i of each sample, and labels that differ. Whatever the path
-of training, a small loss leaves no other way. For mse a floor on lambda_max(G) follows, far below
-what is measured; it is given with its factor of slack (theory.md, P1.6).
+with r_i = sqrt(2 c_i) from the cost c_i of each sample, and labels that differ; m is taken from the
+outputs, f_y - logsumexp of the others, which is the same without the rounding of a small cost.
+Whatever the path of training, a small loss leaves no other way. For mse a floor on lambda_max(G)
+follows, far below what is measured; it is given with its factor of slack (theory.md, P1.6).
 
 >>> from kit.models import mlp
 >>> from kit.objective import Objective
@@ -61,8 +62,9 @@ def jacobian_floor(objective: Objective, *, V: float = 0.0) -> Floor:
 
     `V`: a local variation (`kit.lipschitz`), which turns the floor on the supremum into one on
     max_k ||J(x_k)|| over the samples. "mse", or "cross_entropy" with hard labels, where the floor
-    is on the Jacobian of the logits and is inf at a cost of 0. Raises ValueError for other losses,
-    and where no two samples have different targets. Cost: n^2 distances, `ROWS` n at a time.
+    is on the Jacobian of the logits and grows without limit as the cost falls to 0. NaN where an
+    output is not finite. Raises ValueError for other losses, and where no two samples have
+    different targets. Cost: n^2 distances, `ROWS` n at a time.
     Source: our version of the progressive sharpening bound of MacDonald, Valmadre and Lucey,
     arXiv 2305.14683; theory.md, P1.6.
     """
@@ -76,9 +78,9 @@ def jacobian_floor(objective: Objective, *, V: float = 0.0) -> Floor:
     X = objective.X.flatten(1).double()
     costs, y = objective.point().losses().double(), objective.y
     # r_i (mse) or m_i (cross-entropy).
-    slack = -torch.expm1(costs).log() if cross_entropy else (2 * costs).sqrt()
+    slack = _margins(objective.outputs().double(), y) if cross_entropy else (2 * costs).sqrt()
     targets = objective.targets.double()
-    best, pair = -math.inf, (0, 0)
+    best, pair, differ = -math.inf, (0, 0), False
     for start in range(0, len(X), ROWS):
         rows = slice(start, start + ROWS)
         distance = torch.cdist(X[rows], X)
@@ -88,13 +90,16 @@ def jacobian_floor(objective: Objective, *, V: float = 0.0) -> Floor:
         else:
             difference = torch.cdist(targets[rows], targets)
             rise, apart = difference - slack[rows, None] - slack, difference > 0
-        slope = torch.where(apart, rise / distance, -math.inf)  # equal inputs: inf, or -inf
-        top = int(slope.nan_to_num(-math.inf).argmax())
+        # Equal inputs have equal outputs, so they rise by nothing and say nothing.
+        slope = torch.where(apart & (distance > 0), rise / distance, -math.inf)
+        differ, top = differ or bool(apart.any()), int(slope.argmax())
         value = float(slope.flatten()[top])
         if value > best:
             best, pair = value, (start + top // len(X), top % len(X))
-    if pair[0] == pair[1]:
+    if not differ:
         raise ValueError("objective: all its targets are equal; takes two that differ")
+    if not torch.isfinite(slack).all():
+        best = math.nan
     i, j = pair
     terms = {
         "sup J": best,
@@ -107,9 +112,18 @@ def jacobian_floor(objective: Objective, *, V: float = 0.0) -> Floor:
     assumptions = (f"the segment from sample {i} to sample {j} lies in the support",)
     what = f"a floor on the Jacobian {where}along that segment"
     if V:
-        what = f"a floor on the largest Jacobian {where}over the samples"
-    value = max(best - V, 0.0)
+        what = (
+            f"a floor on the largest Jacobian {where}over the samples, where every point of the "
+            "segment lies within the radius of V of one"
+        )
+    value = max(best - V, 0.0) if not math.isnan(best) else best
     return Floor(value, terms, (*assumptions, what), vacuous=not best - V > 0, pair=pair)
+
+
+def _margins(f: Tensor, y: Tensor) -> Tensor:
+    """m_i = f_y - logsumexp of the other outputs = -log(exp(c_i) - 1), (n,)."""
+    own = torch.nn.functional.one_hot(y, f.shape[1]).bool()
+    return f[own] - f.masked_fill(own, -math.inf).logsumexp(1)
 
 
 def along_segment(model: nn.Module, a: Tensor, b: Tensor, *, points: int = 1001) -> float:
@@ -128,7 +142,7 @@ def along_segment(model: nn.Module, a: Tensor, b: Tensor, *, points: int = 1001)
     return float(jacobian_norms(model, a.double() + share * (b - a).double()).max())
 
 
-def sharpness_floor(objective: Objective) -> Statement:
+def sharpness_floor(objective: Objective, *, V: float = 0.0) -> Statement:
     """A floor on lambda_max(G) that follows from Theorem B, for mse and perceptrons.
 
     >>> from kit.models import mlp
@@ -139,13 +153,15 @@ def sharpness_floor(objective: Objective) -> Statement:
     >>> floor.value, floor.terms["lambda_max(G)"], floor.terms["slack"]
     (0.5, 5.0, 10.0)
 
-    (1/n) min_i (||x_i||^2 + 1[bias]) (floor of Theorem B)^2 / ||W_1||_2^2, where the floor is
-    reached at a sample, so V is taken as 0: our assumption, and said. "slack": how many times
-    smaller it is than the measured lambda_max(G). Growth of the Jacobian is forced; growth of
-    sharpness is the paper's ansatz, and this number is the part of it that is proved.
-    Source: theory.md, (7) and P1.6.
+    (1/n) min_i (||x_i||^2 + 1[bias]) (floor of Theorem B)^2 / ||W_1||_2^2, where the floor has to
+    be one on the Jacobian at a sample. With the `V` of `jacobian_floor` it is; V = 0 assumes that
+    the floor is reached at a sample, and the result is an estimate that says so. "slack": how many
+    times smaller it is than the measured lambda_max(G). Growth of the Jacobian is forced; growth of
+    sharpness is the paper's ansatz, and this number is the part of it that is proved. Raises
+    ValueError for other losses and modules. Cost: n^2 distances, and one `eigenvalues`. Source:
+    theory.md, (7) and P1.6.
     """
-    floor = jacobian_floor(objective)
+    floor = jacobian_floor(objective, V=V)
     net = architecture(objective.model)
     if objective.loss != "mse" or net is None:
         raise ValueError("objective: takes a multilayer perceptron with loss='mse'")
@@ -162,4 +178,11 @@ def sharpness_floor(objective: Objective) -> Statement:
         "slack": measured / value if value else math.inf,
     }
     reached = "the floor on the Jacobian is reached at a sample (V = 0)"
-    return Statement(value, terms, (*floor.assumptions[:1], reached), vacuous=not value > 0)
+    varies = f"around each sample the Jacobian varies by at most V = {V:g}"
+    return Statement(
+        value,
+        terms,
+        (*floor.assumptions[:1], varies if V else reached),
+        vacuous=not value > 0,
+        kind="bound" if V else "estimate",
+    )

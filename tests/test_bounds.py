@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import kit.bounds
 from kit import Training, load_dataset, mlp
 from kit.bounds import (
     BoundCalculator,
@@ -461,6 +462,11 @@ def test_second_derivatives_of_other_networks_are_refused(model):
 def test_too_few_outputs_for_the_classes_are_refused():
     with pytest.raises(ValueError, match=r"^model: got 3 outputs; takes 10"):
         generalisation_bound(mlp((64, 3)), load_dataset("digits", n_train=20))
+
+
+def test_every_bound_of_the_kit_can_be_had_from_here():
+    for name in kit.bounds.__all__:
+        assert getattr(kit.bounds, name).__doc__
 
 
 # Each form by itself.

@@ -14,6 +14,7 @@ from kit.covering import (
     interval_covering_radius,
     interval_sample_radius,
     regular_covering_radius,
+    uniform_w1,
 )
 
 
@@ -93,6 +94,10 @@ def test_a_sample_has_the_radius_that_a_fine_grid_finds(values):
     assert wide == pytest.approx(2 * interval_sample_radius(x, 0.0, 1.0))
 
 
+def test_the_order_of_a_sample_does_not_change_its_distance_from_the_uniform_law():
+    assert uniform_w1(torch.tensor([0.75, 0.25])) == 0.125
+
+
 def test_held_out_distances_are_those_to_the_nearest_sample():
     generator = torch.Generator().manual_seed(0)
     X, other = (torch.randn(n, 3, generator=generator) for n in (200, 3000))
@@ -120,8 +125,12 @@ def test_held_out_distances_are_those_to_the_nearest_sample():
         (lambda: interval_sample_radius(torch.tensor([2.0]), 0, 1), "takes samples from 0 to 1"),
         (lambda: held_out_radius(torch.ones(3, 2), torch.ones(3, 3)), "X_held_out: has 3"),
         (lambda: held_out_radius(torch.ones(3, 2), torch.ones(3, 2), quantile=0), "quantile: got"),
+        (lambda: regular_covering_radius(10, 1, 1.0, 0.1, r_0="x"), "r_0: got 'x'"),
+        (lambda: interval_sample_radius(torch.tensor([0.5]), 1, 0), "high: got 0"),
+        (lambda: uniform_w1(torch.tensor([1.5])), "u: takes a tensor"),
+        (lambda: uniform_w1([0.5]), "u: takes a tensor"),
     ],
-    ids=[str(i) for i in range(11)],
+    ids=[str(i) for i in range(15)],
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):

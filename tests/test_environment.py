@@ -129,6 +129,19 @@ def test_import_kit_loads_no_torch():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_a_page_loads_nothing_that_it_does_without():
+    """What sweeps and bounds take from scipy, pandas and joblib would open a page later."""
+    code = """if True:
+        import sys, kit.live
+        from kit.live import Explorer
+        from kit.presets import PRESETS
+        PRESETS["edge"].build().step(2)
+        slow = {"scipy", "pandas", "joblib", "sklearn", "kit.registry", "kit.sweeps"}
+        assert not slow & sys.modules.keys(), slow & sys.modules.keys()
+    """
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("name", kit.__all__)
 def test_every_public_name_is_there(name):
     assert not isinstance(getattr(kit, name), types.ModuleType)

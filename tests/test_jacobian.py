@@ -349,3 +349,13 @@ def test_the_distribution_is_that_of_the_norms(norm):
     assert spread.quantiles[0.5] == pytest.approx(float(norms.sort().values[19:21].mean()))
     with pytest.raises(ValueError, match=r"quantiles: got 1\.5"):
         jacobian_distribution(model, X, quantiles=(1.5,))
+    with pytest.raises(TypeError, match=r"quantiles: got 0\.5; takes a sequence"):
+        jacobian_distribution(model, X, quantiles=0.5)
+
+
+def test_a_jacobian_that_is_not_finite_has_no_direction_but_nan():
+    model = mlp((4, 5, 3)).double()
+    with torch.no_grad():
+        model[0].weight[0, 0] = torch.nan
+    for part in largest_direction(model, samples(2, 4)):
+        assert part.isnan().all()

@@ -84,6 +84,37 @@ def test_the_product_of_norms_of_worked_number_fifteen():
     assert float(jacobian_norms(model, torch.zeros(1, 2))) == pytest.approx(3.179586801559)
 
 
+def test_each_hidden_layer_of_gelu_adds_its_steepest_slope():
+    model = net((1, 1, 1, 1), "gelu", bias=False)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(2.0)
+    z = torch.linspace(-5, 5, 100_001, dtype=torch.float64).requires_grad_()
+    slope = float(torch.autograd.grad(nn.functional.gelu(z).sum(), z)[0].max())
+    assert 8 * slope**2 <= layer_norm_product(model) <= 8 * slope**2 * 1.001
+
+
+class HalfSquare(nn.Module):
+    """f(x) = |x|^2 / 2, so that J(x) = x' and V is the length of the longest step."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    def forward(self, x):
+        return 0.5 * self.scale * x.square().sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("d", [1, 3, 10])
+def test_points_are_uniform_in_the_ball(d):
+    """The longer of two steps of a ball of radius r has mean length 2 d r / (2 d + 1)."""
+    X = torch.zeros(4000, d, dtype=torch.float64)
+    V = local_variation(HalfSquare(), X, 0.7, points=2)
+    assert float(V.values.mean()) == pytest.approx(0.7 * 2 * d / (2 * d + 1), rel=0.02)
+    assert float(V.half.mean()) == pytest.approx(0.7 * d / (d + 1), rel=0.02)
+    assert V.largest <= 0.7
+
+
 def test_local_variation_of_a_known_net_is_the_largest_jump_within_reach():
     """Slopes -3, -2, 1, -1 with kinks at 0, 1/2, 1."""
     model = forty_four()
@@ -93,6 +124,8 @@ def test_local_variation_of_a_known_net_is_the_largest_jump_within_reach():
     torch.testing.assert_close(V.values, torch.tensor([0.0, 1, 3, 2, 0], dtype=torch.float64))
     wide = local_variation(model, X, 0.31, interval=(-1.0, 2.0))
     torch.testing.assert_close(wide.values, torch.tensor([1.0, 3, 3, 2, 0], dtype=torch.float64))
+    nowhere = local_variation(model, X[:1], 0.0)
+    assert (nowhere.exact, nowhere.largest) == (True, 0)
     cut = local_variation(model, X, 5.0, interval=(-1.0, 0.4))
     assert float(cut.values[1]) == 1.0
 
@@ -168,8 +201,13 @@ def test_theorem_a_says_what_it_rests_on_and_when_it_says_nothing():
             "interval: takes None",
         ),
         (lambda m: jacobian_bracket(m, column(math.nan), 1.0), "X: got NaN"),
+        (lambda m: local_variation(m, torch.ones(2, 2), 1.0), "X: the model does not take"),
+        (lambda m: local_variation(m, column(0.0), 1.0, interval=3), "interval: got 3"),
+        (lambda m: local_variation(m, column(0.0), 1.0, interval=(0, 1, 2)), "interval: got"),
+        (lambda m: local_variation(m, column(0.0), 1.0, interval=(1, 0)), "high: got 0"),
+        (lambda m: breakpoints(m, 1.0, 0.0), "high: got 0; takes a number above low"),
     ],
-    ids=[str(i) for i in range(11)],
+    ids=[str(i) for i in range(16)],
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):

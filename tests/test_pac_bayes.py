@@ -17,7 +17,7 @@ from kit.pac_bayes import (
     pac_bayes_bound,
     posterior_deviation,
 )
-from tests.oracles import flat, net, samples
+from tests.oracles import flat, gauss_newton, net, samples
 
 
 @settings(max_examples=25)
@@ -118,6 +118,53 @@ def test_a_prior_nearer_by_gives_a_smaller_bound_and_rescaling_moves_it():
     assert moved.value != pytest.approx(far.value, rel=1e-3)
 
 
+def test_every_term_by_other_means():
+    """Two tries share p = 0.04; each pays p/4 for the draws and p/4 for the bound."""
+    X, y = classes(400, 0)
+    objective = Objective(net((3, 2), seed=0), X, y)
+    options = {"draws": 300, "deviations": (0.1, 0.1), "betas": (300.0,)}
+    bound = pac_bayes_bound(objective, failure=0.04, initial=torch.full((8,), 0.1), **options)
+
+    def inverse(q, budget):  # by bisection
+        low, high = q, 1.0
+        for _ in range(200):
+            b = 0.5 * (low + high)
+            kl = q * math.log(q / b) + (1 - q) * math.log((1 - q) / (1 - b)) if b < 1 else math.inf
+            low, high = (b, high) if kl <= budget else (low, b)
+        return low
+
+    theta, h = flat(objective.model), gauss_newton(objective.model, X, y).diagonal()
+    sigma = (300 * h + 1 / 0.1**2) ** -0.5
+    q = torch.distributions.Normal(theta, sigma)
+    prior = torch.distributions.Normal(torch.full((8,), 0.1).double(), 0.1)
+    kl = float(torch.distributions.kl_divergence(q, prior).sum())
+    assert bound.terms["KL"] == pytest.approx(kl, rel=1e-6)
+    assert bound.terms["mean sigma"] == pytest.approx(float(sigma.mean()), rel=1e-9)
+    upper = inverse(bound.terms["Gibbs error"], math.log(2 / 0.01) / 300)
+    assert bound.terms["Gibbs error, at most"] == pytest.approx(upper, rel=1e-6)
+    value = inverse(upper, (kl + math.log(2 * math.sqrt(400) / 0.01)) / 400)
+    assert bound.value == pytest.approx(value, rel=1e-6)
+    with torch.no_grad():  # the Gibbs error, from other draws and a plain forward pass
+        W = (
+            theta
+            + sigma * torch.randn(4000, 8, generator=torch.Generator().manual_seed(9)).double()
+        )
+        f = torch.einsum("mkd,nd->mnk", W[:, :6].view(-1, 2, 3), X) + W[:, None, 6:]
+        gibbs = (f.argmax(2) != y).double().mean(1)
+    error = 4 * float(gibbs.std()) * math.sqrt(1 / 300 + 1 / 4000)
+    assert bound.terms["Gibbs error"] == pytest.approx(float(gibbs.mean()), abs=error)
+
+
+def test_the_linear_form_beside_it_is_alquiers():
+    X, y = classes(400, 0)
+    objective = Objective(net((3, 2), seed=0), X, y)
+    options = {"draws": 300, "deviations": (0.1,), "betas": (300.0,)}
+    bound = pac_bayes_bound(objective, failure=0.04, **options)
+    error, kl = bound.terms["Gibbs error, at most"], bound.terms["KL"]
+    expected = error + (kl + math.log(1 / 0.02)) / 300 + 300 / (8 * 400)
+    assert bound.terms["linear form"] == pytest.approx(expected)
+
+
 def test_it_says_when_it_says_nothing():
     X, y = samples(20, 4, 3)
     bound = pac_bayes_bound(Objective(net((4, 30, 3)), X, y), draws=10)
@@ -144,6 +191,7 @@ def test_it_repeats_with_its_seed_and_changes_nothing():
         (lambda o: pac_bayes_bound(o, deviations=()), "take at least one number"),
         (lambda o: pac_bayes_bound(o, deviations=(-1,)), "deviations: got -1"),
         (lambda o: pac_bayes_bound(o, betas=(0,)), "betas: got 0"),
+        (lambda o: pac_bayes_bound(o, betas=100.0), "betas: got 100.0; takes a sequence"),
         (lambda o: pac_bayes_bound(o, initial=torch.ones(2)), r"initial: got \(2,\)"),
         (lambda o: pac_bayes_bound(o, initial=3), "initial: got int"),
         (
@@ -153,7 +201,7 @@ def test_it_repeats_with_its_seed_and_changes_nothing():
         (lambda o: kl_inverse(2.0, 1.0), "q: got 2"),
         (lambda o: kl_inverse(0.5, -1.0), "budget: got -1"),
     ],
-    ids=[str(i) for i in range(11)],
+    ids=[str(i) for i in range(12)],
 )
 def test_bad_input_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):

@@ -73,6 +73,35 @@ def test_it_is_the_largest_over_all_pairs_and_below_the_truth(seed, loss, scale)
     assert floor.value <= along_segment(model, X[i], X[j], points=4001) * (1 + 1e-6) + 1e-9
 
 
+@pytest.mark.parametrize("steep", [1.0, 8.0, 14.0, 18.0, 40.0, 4000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_a_cost_that_rounds_to_zero_forces_nothing_that_is_not_so(dtype, steep):
+    """f = steep (2 x - 1) (1, -1): the margin is 2 steep at both ends, |J| = 2 sqrt(2) steep."""
+    model = net((1, 2)).to(dtype)
+    with torch.no_grad():
+        model[0].weight.copy_(2 * steep * column(1.0, -1))
+        model[0].bias.copy_(steep * torch.tensor([-1.0, 1]))
+    right = Objective(model, [[0.0], [1.0]], [1, 0])
+    if steep == 8:  # exp(-16) is below the last place of 8 in float32 only
+        assert (float(right.point().losses().max()) == 0) == (dtype == torch.float32)
+    assert jacobian_floor(right).value == pytest.approx(2 * math.sqrt(2) * steep, rel=1e-6)
+    wrong = jacobian_floor(Objective(model, [[0.0], [1.0]], [0, 1]))
+    assert (wrong.value, wrong.vacuous) == (0.0, True)
+    assert wrong.terms["sup J"] == pytest.approx(-2 * math.sqrt(2) * steep, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_network_that_has_diverged_has_no_floor_but_nan(loss):
+    X, y = samples(5, 3, 2)
+    model = net((3, 4, 2))
+    with torch.no_grad():
+        model[2].weight[0, 0] = torch.nan
+        model[2].bias.fill_(torch.nan)
+    floor = jacobian_floor(Objective(model, X, y, loss=loss))
+    assert math.isnan(floor.value)
+    assert floor.vacuous
+
+
 @pytest.mark.slow
 def test_a_trained_network_is_forced_up_as_its_loss_falls():
     """Chebyshev-4: theory.md, II.3 (12.0 without V against 12.4 measured, there)."""
@@ -136,6 +165,15 @@ def test_the_floor_on_sharpness_by_hand():
     floor = sharpness_floor(Objective(model, [[1.0], [3.0]], [[2.0], [6.0]], loss="mse"))
     assert floor.value == pytest.approx(0.5)
     assert floor.terms["slack"] == pytest.approx(10)
+
+
+def test_with_local_variation_the_floor_on_sharpness_is_a_bound():
+    objective = fitted_with([0.0, 0.0, 0.0])
+    assumed, proved = sharpness_floor(objective), sharpness_floor(objective, V=0.5)
+    assert (assumed.kind, proved.kind) == ("estimate", "bound")
+    assert proved.value == pytest.approx(assumed.value * (1.5 / 2) ** 2)
+    assert "(V = 0)" in assumed.assumptions[1]
+    assert "at most V = 0.5" in proved.assumptions[1]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ _MODULES = {
     "ranking": ("Tau", "granulated_tau", "kendall_tau"),
     "registry": ("Measure", "measures"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),
+    "statement": ("Statement",),
     "sweep_table": ("Progress",),
     "sweeps": ("sweep",),
     "tangent": ("dual_gauss_newton", "layer_shares", "tangent_kernel"),

@@ -23,7 +23,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch._utils import _flatten_dense_tensors
 from torch.func import functional_call
 
 from kit.checks import check_number, check_one_of
@@ -133,7 +132,7 @@ class Objective:
 
     def flat_parameters(self) -> Tensor:
         """theta, a copy, (P,)."""
-        return _flatten_dense_tensors([p.data for p in self.tensors()])
+        return torch.cat([p.data.flatten() for p in self.tensors()])
 
     def blocks(self) -> list[Tensor]:
         """The parameter tensors, detached, in the order of theta."""

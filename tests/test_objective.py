@@ -602,3 +602,14 @@ def test_it_can_be_looked_at_elsewhere_without_moving_the_model(closed_form):
     assert objective.value() != pytest.approx(point.value())
     with pytest.raises(ValueError, match=r"theta: got \(3,\); takes a tensor \(32,\)"):
         objective.at(torch.zeros(3))
+
+
+def test_one_tensor_of_parameters_is_a_live_view_too():
+    """Its flat form must be a copy: a view would always equal itself."""
+    model = net((3, 1), bias=False)
+    objective = Objective(model, *samples(5, 3, 1)[:1], torch.ones(5, 1), loss="mse")
+    before, theta = objective.value(), objective.flat_parameters()
+    with torch.no_grad():
+        model[0].weight.add_(1.0)
+    assert not torch.equal(theta, objective.flat_parameters())
+    assert objective.value() != before

@@ -1,5 +1,6 @@
 """Path norms by enumerating paths, and the metric that is made of them."""
 
+import copy
 import itertools
 import math
 
@@ -15,6 +16,7 @@ from tests.oracles import flat, net, samples
 
 def enumerate_paths(model, p):
     """Every path from an input or a bias to an output, one by one."""
+    model = copy.deepcopy(model).requires_grad_(False)
     layers = [m for m in model if hasattr(m, "weight")]
     widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
     total = 0.0

@@ -59,6 +59,7 @@ _MODULES = {
         "vertical_part",
     ),
     "ranking": ("Tau", "granulated_tau", "kendall_tau"),
+    "recorder": ("Recorder",),
     "registry": ("Measure", "measures"),
     "rescaling": ("invariant_sharpness", "rescale_layers", "rescale_nodes"),
     "statement": ("Statement",),

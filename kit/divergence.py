@@ -75,6 +75,6 @@ class DivergenceWatch:
 
 def active_units(point: Point) -> list[int] | None:
     """Hidden units a layer that some training sample activates; None but for relu perceptrons."""
-    if not isinstance(point, ClosedFormPoint) or point.stack.net.activation is not nn.ReLU:
+    if not isinstance(point, ClosedFormPoint) or point.net.activation is not nn.ReLU:
         return None
-    return [int((h[0].amax(0) > 0).sum()) for h in point.stack.h[1:]]
+    return [int((h.amax(0) > 0).sum()) for h in point.activations()[1:]]

@@ -20,14 +20,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, from_numpy, nn
 from torch.func import functional_call
 
 from kit.checks import check_number, check_one_of
 from kit.determinism import buffer_copies, require_deterministic, training_modes
 from kit.losses import LOSSES, NamedLoss, one_hot
+from kit.small import SmallPoint, is_small
 from kit.stack import StackPoint, architecture, forward
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
@@ -98,6 +100,8 @@ class Objective:
         self._architecture = architecture(model) if use else None
         self._point: Point | None = None
         self._held: Point | None = None
+        self._flat: Tensor | None = None  # what the parameters are views of, once tied
+        self._addresses: list[int] = []
 
     @contextmanager
     def held(self) -> Iterator[Point]:
@@ -132,7 +136,38 @@ class Objective:
 
     def flat_parameters(self) -> Tensor:
         """theta, a copy, (P,)."""
-        return torch.cat([p.data.flatten() for p in self.tensors()])
+        tensors = self.tensors()
+        if self._is_tied(tensors):
+            return self._flat.clone()
+        return torch.cat([p.data.flatten() for p in tensors])
+
+    def write(self, theta: Tensor) -> None:
+        """Set the model's parameters to theta (P,)."""
+        tensors = self.tensors()
+        if self._is_tied(tensors):
+            self._flat.copy_(theta)
+            return
+        for p, part in zip(tensors, self._parts(theta, tensors), strict=True):
+            p.data.copy_(part)
+
+    def tie(self) -> None:
+        """Lay the parameters side by side in one tensor, so that reading and writing them is one
+        copy. For a model of one's own: each parameter gets new memory."""
+        tensors = self.tensors()
+        if len({(p.dtype, p.device) for p in tensors}) > 1:
+            return
+        self._flat = self.flat_parameters()
+        for p, part in zip(tensors, self._parts(self._flat, tensors), strict=True):
+            p.data = part
+        self._addresses = [p.data_ptr() for p in tensors]
+
+    def _is_tied(self, tensors: list[nn.Parameter]) -> bool:
+        return self._flat is not None and self._addresses == [p.data_ptr() for p in tensors]
+
+    @staticmethod
+    def _parts(theta: Tensor, tensors: list[nn.Parameter]) -> list[Tensor]:
+        parts = theta.split([p.numel() for p in tensors])
+        return [part.view_as(p) for p, part in zip(tensors, parts, strict=True)]
 
     def blocks(self) -> list[Tensor]:
         """The parameter tensors, detached, in the order of theta."""
@@ -262,31 +297,52 @@ class Point:
 
 
 class ClosedFormPoint(Point):
-    """A multilayer perceptron, by the closed forms of `kit.stack`."""
+    """A multilayer perceptron, by the closed forms of `kit.stack`, or of `kit.small`."""
 
     def __init__(self, objective: Objective, theta: Tensor) -> None:
         super().__init__(objective, theta)
-        self.stack = StackPoint(
-            objective._architecture, objective.named_loss, self.theta.unsqueeze(0), objective.X
-        )
-        self.outputs = self.stack.outputs[0]
+        self.net = objective._architecture
+        self._parts = self.net, objective.named_loss, theta, objective.X
+        small = is_small(self.net, objective.X)
+        self._small = SmallPoint(*self._parts) if small else None
+        self.outputs = from_numpy(self._small.outputs) if small else self.stack.outputs[0]
         self._losses: Tensor | None = None
+
+    @cached_property
+    def stack(self) -> StackPoint:
+        """The network as a stack of one."""
+        net, loss, theta, X = self._parts
+        return StackPoint(net, loss, theta.unsqueeze(0), X)
+
+    def activations(self) -> list[Tensor]:
+        """h_0 = X to h_{L-1}, (n, width_l) each."""
+        if self._small is not None:
+            return [from_numpy(h) for h in self._small.h]
+        return [h[0] for h in self.stack.h]
 
     def losses(self) -> Tensor:
         if self._losses is None:
-            self._losses = self.stack.losses()[0]
+            small = self._small
+            self._losses = self.stack.losses()[0] if small is None else from_numpy(small.losses())
         return self._losses
 
     def gradient(self) -> Tensor:
         if self._gradient is None:
-            self._gradient = self.stack.gradient()[0]
+            small = self._small
+            g = self.stack.gradient()[0] if small is None else from_numpy(small.gradient())
+            self._gradient = g
         return self._gradient
 
     def hvp(self, v: Tensor) -> Tensor:
-        return self.stack.product(v.mT.contiguous()).mT
+        return self._product(v.mT.contiguous(), gauss_newton=False).mT
 
     def ggnvp(self, v: Tensor) -> Tensor:
-        return self.stack.product(v.mT.contiguous(), gauss_newton=True).mT
+        return self._product(v.mT.contiguous(), gauss_newton=True).mT
+
+    def _product(self, v: Tensor, *, gauss_newton: bool) -> Tensor:
+        if self._small is None:
+            return self.stack.product(v, gauss_newton=gauss_newton)
+        return from_numpy(self._small.product(v.numpy(), gauss_newton=gauss_newton))
 
 
 class AutogradPoint(Point):

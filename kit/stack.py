@@ -17,7 +17,7 @@ vectors through one network's Hessian is the same network k times (broadcast, no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import pairwise
 
@@ -70,6 +70,15 @@ class Architecture:
         ]
         self.parameters = sum(self.sizes)
         self.layers = len(widths) - 1
+        self.slices = list(self._slices())  # of the weights and the bias, and the weights' shape
+
+    def _slices(self) -> Iterator[tuple[slice, slice, tuple[int, int]]]:
+        start = 0
+        for fan_in, fan_out in pairwise(self.widths):
+            middle = start + fan_out * fan_in
+            end = middle + fan_out * self.bias
+            yield slice(start, middle), slice(middle, end), (fan_out, fan_in)
+            start = end
 
     def split(self, theta: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
         """Flat (S, P) -> weights (S, out, in) and biases (S, 1, out), as views."""

@@ -1,11 +1,12 @@
 """An extreme eigenvalue followed along a training run, for a few products a measurement.
 
-Each measurement starts from what the last two left: the two leading Ritz vectors of the last one,
-and the leading one of the one before. At the edge of stability the parameters swing with period
-two, so the older vector is often the better start; the second Ritz vector is there when two
-eigenvalues cross. Products go on until the leading residual is at most 0.7% (the second: 20%) of
-the eigenvalue; the error of the value goes with its square. A small residual does not prove that
-the pair is the largest, so every 50th measurement also solves from random vectors. Each Ritz
+Each measurement starts from what the last two left: the leading Ritz vector of the last one, and
+the two leading ones of the one before. At the edge of stability the parameters swing with period
+two, so the older vectors are often the better start; the second one is there when two eigenvalues
+cross. The error of a Ritz value is about r^2 / gap, r its residual, and most of r lies well below
+the next eigenvalue: products go on until r is at most 0.7% of the eigenvalue where the next Ritz
+value is as large, 2.3% where it is 0 (the second residual: 20%). A small residual does not prove
+that the pair is the largest, so every 50th measurement also solves from random vectors. Each Ritz
 value is a lower bound, so the larger of the two is kept and followed from there.
 
 >>> from kit.models import mlp
@@ -19,6 +20,7 @@ value is a lower bound, so the larger of the two is kept and followed from there
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,8 +33,9 @@ from kit.objective import Objective
 from kit.operators import OPERATORS, Product, operator_product
 
 COLD_EVERY = 50
-WARM_TOL = (7e-3, 2e-1)
-COLD_TOL = (1e-3, 1e-3)
+ACCURACY, BULK = 5e-4, 0.1  # of a warm value: r^2 / (gap + BULK), relative to it
+SECOND_TOL = 2e-1
+COLD_TOL = (1e-3, 1e-2)
 COLD_MATVECS = 200
 MISMATCH = 1e-2  # relative difference of a warm from a cold value that is reported
 
@@ -103,7 +106,7 @@ class EigenTracker:
         value = float(best.values[0])
         if followed is not None and cold is not None:
             mismatch = (value - float(followed.values[0])) / max(abs(value), 1e-12)
-        self._before = None if self._last is None else self._last[:, :1]
+        self._before = self._last
         self._last = best.vectors
         return Tracked(value, float(best.residuals[0]), matvecs, check, mismatch)
 
@@ -113,9 +116,10 @@ class EigenTracker:
             start = random_vectors(theta, 2, self._generator)
             tol, limit = COLD_TOL, COLD_MATVECS
         else:
-            blocks = [self._last] if self._before is None else [self._last, self._before]
+            older = self._before
+            blocks = [self._last] if older is None else [self._last[:, :1], older]
             start = torch.cat(blocks, dim=1)
-            tol, limit = WARM_TOL, self.max_matvecs
+            tol, limit = _warm_tolerances, self.max_matvecs
         named = isinstance(self.operator, str)
         return ritz(
             operator_product(objective, self.operator) if named else self.operator(objective),
@@ -138,3 +142,10 @@ class EigenTracker:
     def load_state_dict(self, state: dict) -> None:
         self._last, self._before, self._count = state["last"], state["before"], state["count"]
         self._generator.set_state(state["generator"])
+
+
+def _warm_tolerances(theta: list[float]) -> tuple[float, float]:
+    """Relative residuals at which a warm measurement stops, from its Ritz values."""
+    first, second = theta[0], theta[min(1, len(theta) - 1)]
+    gap = (first - second) / max(abs(first), abs(second), 1e-300)
+    return math.sqrt(ACCURACY * (min(gap, 1.0) + BULK)), SECOND_TOL

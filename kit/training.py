@@ -19,7 +19,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -27,33 +26,28 @@ from torch import Tensor, nn
 
 from kit.checks import check_bool, check_int, check_number, check_one_of
 from kit.curvature import stability_threshold
-from kit.divergence import Divergence, DivergenceWatch, active_units
-from kit.evaluation import evaluate_outputs
+from kit.divergence import DivergenceWatch
 from kit.history import History, Intervention
-from kit.load import Dataset, checksum
+from kit.load import Dataset
 from kit.losses import LOSSES
-from kit.objective import Objective, Point
+from kit.measuring import SCORES, MeasuredRun, check_measures
+from kit.objective import Objective
 from kit.optimizers import SGD, Adam
-from kit.probes import PROBES, Probe
+from kit.probes import PROBES
 from kit.rescaling import block_factors, check_factors, scale_parameters
 from kit.sampling import Sampler
+from kit.saved import check_state, data_checksum
 from kit.symmetry import find_symmetry
+from kit.thresholds import adam_threshold, sgd_threshold
 
-SCORES = (
-    "train_loss",
-    "test_loss",
-    "loss_gap",
-    "loss_gap_se",
-    "train_accuracy",
-    "test_accuracy",
-    "error_gap",
-    "error_gap_se",
-)
-_edge = lru_cache(1024)(stability_threshold)  # asked for at every step
-ARRAYS = ("X_train", "y_train", "X_test", "y_test")
+__all__ = ["SCORES", "Intervention", "Training"]
 
 
-class Training:
+def _setting(name: str) -> property:
+    return property(lambda self: self._settings[name], lambda self, v: self._set(name, v))
+
+
+class Training(MeasuredRun):
     """Trains a copy of a model on a data set and measures it as it goes.
 
     >>> from kit.load import load_dataset
@@ -104,14 +98,9 @@ class Training:
         if not callable(loss):
             check_one_of("loss", loss, LOSSES)
         check_one_of("optimizer", optimizer, ("sgd", "adam"))
-        if isinstance(measures, str) or not isinstance(measures, Sequence):
-            raise TypeError(f"measures: got {measures!r}; takes a sequence of names")
-        for name in measures:
-            check_one_of("measures", name, PROBES)
+        measures = check_measures(measures)
         self.loss, self.optimizer, self.dataset = loss, optimizer, dataset
-        if not isinstance(nesterov, bool):
-            raise TypeError(f"nesterov: got {nesterov!r}; takes True or False")
-        self.nesterov = nesterov
+        self.nesterov = check_bool("nesterov", nesterov)
         self.scores = check_bool("scores", scores)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.label_smoothing = label_smoothing
@@ -123,6 +112,7 @@ class Training:
         self.objective = Objective(
             self.model, dataset.X_train, dataset.y_train, loss=loss, label_smoothing=label_smoothing
         )
+        self.objective.tie()
         self.test_objective = Objective(self.model, dataset.X_test, dataset.y_test, loss=loss)
         self._settings: dict[str, Any] = {
             "lr": check_number("lr", lr, above=0),
@@ -137,39 +127,18 @@ class Training:
             raise ValueError("momentum: got a value with optimizer='adam', which has its own betas")
         self._optimizer = Adam() if optimizer == "adam" else SGD(nesterov=nesterov)
         self._sampler = Sampler(self.objective.n, self.seed)
-        named = self.objective.named_loss
-        self._watch = DivergenceWatch(None if named is None else named.best_constant())
-        self.diverged: Divergence | None = None
-        self.interventions: list[Intervention] = []
         self._drag: dict[str, Any] | None = None
         self._data_checksum: str | None = None
-        self.measures = tuple(measures)
-        self.probes: dict[str, Probe] = {n: PROBES[n](self, n) for n in self.measures}
-        columns = [column for probe in self.probes.values() for column in probe.columns]
-        self.history = History(
-            ("step", "loss", *SCORES, "active_units", "lr", "batch_size", "threshold", *columns)
-        )
-        self._once: tuple[Point, dict[str, Any]] | None = None
-        self._measurements = 0
-        self._measured = -1  # the step last measured
-        self._active: list[int] | None = None  # units a hidden layer, there
+        self._begin(measures)
         self._parts: Iterator[None] | None = None  # of a step that is under way
         for _ in self._new_row():
             pass
 
     # Settings that can change between steps.
 
-    lr = property(lambda self: self._settings["lr"], lambda self, v: self._set("lr", v))
-    batch_size = property(
-        lambda self: self._settings["batch_size"], lambda self, v: self._set("batch_size", v)
+    lr, batch_size, momentum, weight_decay, every = map(
+        _setting, ("lr", "batch_size", "momentum", "weight_decay", "every")
     )
-    momentum = property(
-        lambda self: self._settings["momentum"], lambda self, v: self._set("momentum", v)
-    )
-    weight_decay = property(
-        lambda self: self._settings["weight_decay"], lambda self, v: self._set("weight_decay", v)
-    )
-    every = property(lambda self: self._settings["every"], lambda self, v: self._set("every", v))
 
     def _set(self, name: str, value: Any) -> None:
         if name == "lr":
@@ -193,16 +162,6 @@ class Training:
         self._intervene(name, old, value)
         self.history.fill_last(self._settings_row())
 
-    def _intervene(self, name: str, old: Any, new: Any) -> None:
-        """Changes of one setting at one step count as one, from the first value to the last."""
-        for index, change in enumerate(self.interventions):
-            if change.step == self.steps and change.name == name:
-                old = change.old
-                del self.interventions[index]
-                break
-        if old != new:
-            self.interventions.append(Intervention(self.steps, name, old, new))
-
     def _check_batch_size(self, batch_size: int | None) -> int | None:
         if batch_size is None:
             return None
@@ -210,9 +169,9 @@ class Training:
         return None if b == self.objective.n else b
 
     @property
-    def steps(self) -> int:
-        """Steps taken so far."""
-        return self.history.rows - 1
+    def data_name(self) -> str:
+        """What a page and a saved run call the data."""
+        return self.dataset.name
 
     # Stepping.
 
@@ -306,33 +265,17 @@ class Training:
 
     def _write(self, theta: Tensor, *, frozen: bool = False) -> None:
         parameters = self.objective.tensors()
-        parts = theta.split([p.numel() for p in parameters])
-        pairs = [
-            (p.data, t.view_as(p))
-            for p, t in zip(parameters, parts, strict=True)
-            if p.requires_grad or frozen
-        ]
-        if pairs:
-            torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+        if not frozen and not all(p.requires_grad for p in parameters):
+            here = self.objective.flat_parameters()
+            sizes = [p.numel() for p in parameters]
+            pairs = zip(parameters, theta.split(sizes), here.split(sizes), strict=True)
+            theta = torch.cat([new if p.requires_grad else old for p, new, old in pairs])
+        self.objective.write(theta)
 
     # Measuring.
 
-    def _new_row(self) -> Iterator[None]:
-        step = self.history.rows
-        row: dict[str, float] = {"step": float(step), **self._settings_row()}
-        due = step % self.every == 0
-        if self.batch_size is None or due or step == 0:
-            with self.objective.held():
-                row["loss"] = self.objective.value()
-                if due and math.isfinite(row["loss"]):
-                    row |= self._scores_row()
-        elif not bool(torch.isfinite(self.objective.flat_parameters()).all()):
-            row["loss"] = math.nan
-        self.history.append(row)
-        if due and math.isfinite(row["loss"]):
-            yield from self._measuring()
-        if "loss" in row:
-            self._check_divergence(row["loss"])
+    def _loss_is_at_hand(self) -> bool:
+        return self.batch_size is None
 
     def measure(self) -> None:
         """Measure everything at the present parameters, into the last row of the history."""
@@ -341,21 +284,6 @@ class Training:
             self.history.fill_last(self._scores_row() | self._settings_row())
         for _ in self._measuring():
             pass
-
-    def _scores_row(self) -> dict[str, float]:
-        row = self.evaluate() if self.scores else {}
-        self._active = self.active_units()
-        row["active_units"] = math.nan if self._active is None else float(sum(self._active))
-        return row
-
-    def _measuring(self) -> Iterator[None]:
-        self._measured = self.steps
-        for probe in self.probes.values():
-            if self._measurements % probe.stride == 0:
-                yield
-                with self.objective.held():
-                    self.history.fill_last(probe.measure(self))
-        self._measurements += 1
 
     def measure_aside(self) -> None:
         """Measure the present step where the cadence passed over it, as when a reader pauses.
@@ -376,50 +304,14 @@ class Training:
             if last is not None:
                 probe.last = last
 
-    def once(self, name: str, function: Callable[[Point], Any]) -> Any:
-        """function(point), computed once for the present parameters."""
-        point = self.objective.point()
-        if self._once is None or self._once[0] is not point:
-            self._once = (point, {})
-        if name not in self._once[1]:
-            self._once[1][name] = function(point)
-        return self._once[1][name]
-
-    def evaluate(self) -> dict[str, float]:
-        """Hard-label losses, accuracies, and the gaps of both with standard errors.
-
-        Keys: train_loss, test_loss, loss_gap, loss_gap_se, train_accuracy, test_accuracy,
-        error_gap, error_gap_se (`kit.evaluation`).
-        """
-        return self.once("scores", self._scores).copy()
-
-    def _scores(self, point: Point) -> dict[str, float]:
-        # Without smoothing the hard-label costs are those of the objective, already known.
-        known = None if self.label_smoothing else point.losses()
-        return evaluate_outputs(
-            point.outputs,
-            self.objective.y,
-            self.test_objective.outputs_only(),
-            self.test_objective.y,
-            self.loss,
-            train_costs=known,
-        )
-
-    def active_units(self) -> list[int] | None:
-        """Hidden units a layer that some training sample activates; None where not defined."""
-        return active_units(self.objective.point())
-
     def preconditioner(self) -> Tensor | None:
-        """Adam's P = (1 - beta_1^t) (sqrt(v / (1 - beta_2^t)) + eps), (P,); None without one."""
         return self._optimizer.preconditioner() if self.optimizer == "adam" else None
 
     def threshold(self) -> tuple[float, str]:
-        """The stability threshold of the present settings, and what it is; NaN with the reason."""
         if self.mixup:
             return math.nan, "mixup: no threshold is known, since each step sees other data"
         if self.optimizer == "adam":
-            edge = _edge(self.lr, optimizer="adam", weight_decay=self.weight_decay)
-            return edge, "38/eta, for Adam's preconditioned Hessian"
+            return adam_threshold(self.lr, weight_decay=self.weight_decay)
         settings = {"momentum": self.momentum, "weight_decay": self.weight_decay}
         if self.sam_radius:
             if self.momentum:
@@ -429,13 +321,7 @@ class Training:
                 self.lr, sam_radius=self.sam_radius, gradient_norm=norm, **settings
             )
             return edge, "the edge of SAM, which depends on |g|"
-        nesterov = self.nesterov and self.momentum > 0
-        name = "2/eta"
-        if self.momentum:
-            name = "(2+2beta)/((1+2beta)eta)" if nesterov else "(2+2beta)/eta"
-        if self.weight_decay:
-            name += " - mu"
-        edge = _edge(self.lr, nesterov=nesterov, **settings)
+        edge, name = sgd_threshold(self.lr, nesterov=self.nesterov, **settings)
         return edge, name if self.batch_size is None else f"full-batch threshold {name}"
 
     def _settings_row(self) -> dict[str, float]:
@@ -444,21 +330,6 @@ class Training:
             "batch_size": float(self.batch_size or self.objective.n),
             "threshold": self.threshold()[0],
         }
-
-    def _check_divergence(self, loss: float) -> None:
-        active = self._active if self._measured == self.steps else None
-        kind = self._watch.check(self.steps, loss, active)
-        if kind is None:
-            return
-        known = [v for v in self.history.get("sharpness", []) if math.isfinite(v)]
-        self.diverged = Divergence(
-            kind,
-            self.steps,
-            loss,
-            known[-1] if known else math.nan,
-            self.history["threshold"][-1],
-            self._watch.reason,
-        )
 
     # Jumps and copies.
 
@@ -528,6 +399,7 @@ class Training:
             loss=self.loss,
             label_smoothing=self.label_smoothing,
         )
+        other.objective.tie()
         other.test_objective = Objective(other.model, test.X, test.y, loss=self.loss)
         other._settings = dict(self._settings)
         other._optimizer = copy.copy(self._optimizer)
@@ -562,37 +434,17 @@ class Training:
     def _of(self) -> dict[str, Any]:
         """What a run with this state trains on and for, apart from what its state holds."""
         if self._data_checksum is None:
-            arrays = {name: getattr(self.dataset, name).numpy() for name in ARRAYS}
-            self._data_checksum = checksum(arrays)
+            self._data_checksum = data_checksum(self.dataset)
         loss = self.loss if isinstance(self.loss, str) else type(self.loss).__name__
+        names = ("optimizer", "nesterov", "label_smoothing", "sam_radius", "mixup")
         return {
             "data": self._data_checksum,
             "loss": getattr(self.loss, "__qualname__", loss),
-            "optimizer": self.optimizer,
-            "nesterov": self.nesterov,
-            "label_smoothing": self.label_smoothing,
-            "sam_radius": self.sam_radius,
-            "mixup": self.mixup,
-        }
+        } | {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a saved state; ValueError where it is not one of a run like this."""
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state: got {type(state).__name__}; takes what state_dict() returns")
-        own = self.state_dict()
-        missing = sorted(set(own) - set(state))
-        if missing:
-            raise ValueError(f"state: lacks {', '.join(missing)}; takes what state_dict() returns")
-        others = [name for name, value in own["of"].items() if state["of"].get(name) != value]
-        if others:
-            what = ", ".join(
-                name if name == "data" else f"{name} = {state['of'].get(name)!r}" for name in others
-            )
-            raise ValueError(f"state: is of a run with other {what}")
-        shapes = [{n: tuple(v.shape) for n, v in s["model"].items()} for s in (own, state)]
-        alike = all(set(own[k]) == set(state[k]) for k in ("probes", "history", "optimizer"))
-        if shapes[0] != shapes[1] or not alike:
-            raise ValueError("state: is of a run with another model or other measures")
+        check_state(self.state_dict(), state)
         history = {name: list(column) for name, column in state["history"].items()}
         state = copy.deepcopy({name: value for name, value in state.items() if name != "history"})
         self.model.load_state_dict(state["model"])

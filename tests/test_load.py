@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import load
+from kit import bundled, load
 from kit.load import DataFileError, Dataset, dataset_names, load_dataset
 
 DATA = Path(load.__file__).resolve().parents[1] / "data"
@@ -374,7 +374,7 @@ def test_numpy_numbers_are_numbers():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     copy = shutil.copytree(DATA, tmp_path / "data")
-    monkeypatch.setattr(load, "FOLDERS", (tmp_path / "nowhere", copy))
+    monkeypatch.setattr(bundled, "FOLDERS", (tmp_path / "nowhere", copy))
     return copy
 
 
@@ -455,7 +455,7 @@ def test_checksums_that_do_not_serve_are_noticed(folder, content):
 
 
 def test_a_wheel_finds_its_own_copy_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(load, "FOLDERS", (tmp_path / "kit" / "_data", tmp_path / "data"))
+    monkeypatch.setattr(bundled, "FOLDERS", (tmp_path / "kit" / "_data", tmp_path / "data"))
     shutil.copytree(DATA, tmp_path / "kit" / "_data")
     assert load_dataset("digits").n == 1000
 

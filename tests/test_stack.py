@@ -28,6 +28,15 @@ def close(a, b, scale=None):
     return float((a - b).abs().max()) <= 1e-11 * (1 + scale)
 
 
+@pytest.fixture(params=["small", "stack"], autouse=True, scope="module")
+def route(request):
+    """Both routes of a closed form: in NumPy for small networks, else in tensors."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "stack":
+            patch.setattr("kit.objective.is_small", lambda net, X: False)
+        yield
+
+
 @settings(max_examples=60)
 @given(**CASES, smoothing=st.sampled_from([0.0, 0.2]), soft=st.booleans())
 def test_value_gradient_and_products_are_those_of_autograd(

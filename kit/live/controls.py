@@ -12,7 +12,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kit.live.session import Session
+from kit.live.session import WATCHING, Session
 from kit.load import dataset_names
 from kit.models import ACTIVATIONS
 from kit.presets import PRESETS
@@ -100,6 +100,8 @@ class Controls:
         self.widgets: dict[str, widgets.Widget] = {}
         own = session.config is None
         wanted = [*BAR, *MAIN, "every"] if own else [*BAR, *MAIN, *NETWORK, *EXTRA]
+        if session.watching and names:
+            raise ValueError(f"controls: got {names!r}; takes none with a Recorder. {WATCHING}")
         if names is not None:
             unknown = sorted(set(names) - set(wanted))
             if unknown:
@@ -108,13 +110,16 @@ class Controls:
                     f"{', '.join(wanted)}"
                 )
             wanted = [name for name in wanted if name in names]
+        self.reason = widgets.HTML("").add_class("kit-reason")
+        if session.watching:
+            self.box = self._nothing(session)
+            return
         buttons = self._buttons()
         made = {name: getattr(self, f"_{name}")(session) for name in wanted}
         self.widgets |= made
         for name, widget in made.items():
             widget.add_class(f"kit-c-{name}")
             widget.observe(self._observer(name), "value")
-        self.reason = widgets.HTML("").add_class("kit-reason")
         bar = [buttons, *(made[name] for name in BAR if name in made)]
         drawer = [made[name] for name in MAIN if name in made]
         drawer.append(self.reason)
@@ -132,12 +137,19 @@ class Controls:
         ).add_class("kit-controls")
         self.sync(session)
 
+    def _nothing(self, session: Session) -> widgets.Box:
+        """For a run that somebody else's loop takes: why there is no control."""
+        self.reason.value, self.every = WATCHING, session.training.every
+        return widgets.VBox([self.reason]).add_class("kit-controls")
+
     def names(self) -> dict[str, dict[str, str]]:
         """Accessible name and tooltip of each control, for the page."""
         return {name: {"label": TEXTS[name].name, "tip": TEXTS[name].tip} for name in self.widgets}
 
     def sync(self, session: Session, names: Collection[str] | None = None) -> None:
         """Set controls to what the session has, without an echo: those named, or all."""
+        if session.watching:
+            return
         training, config = session.training, session.config
         values = session.settings()
         values["batch_size"] = training.batch_size or FULL

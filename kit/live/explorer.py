@@ -3,6 +3,7 @@
 from kit.live import Explorer
 Explorer(preset="edge")            # a run that is known to show something
 Explorer(my_training)              # one's own network and data
+Explorer(my_recorder)              # a loop of one's own (kit.Recorder): it draws as that records
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import ipywidgets as widgets
 from kit.checks import check_one_of
 from kit.live import words
 from kit.live.controls import OPTIMIZERS, Controls, parse_widths
+from kit.live.follower import Follower
 from kit.live.loop import LiveLoop
 from kit.live.panels import PANELS, WIDTH, Panel
-from kit.live.session import Session, ready_process
+from kit.live.session import WATCHING, Session, ready_process
 from kit.live.stage import Stage
 from kit.presets import PRESETS
+from kit.recorder import Recorder
 from kit.training import Training
 
 FIRST_STEPS = 30  # of the picture that a page opens on
@@ -40,11 +43,15 @@ class Explorer(widgets.VBox):
     network the reader can change as well. `panels`: which pictures; `controls`: which settings
     (default: all that apply). Nothing trains by itself: the page opens on a first picture and is
     one key press away from live. Raises ValueError for unknown names.
+
+    A `Recorder` has no controls: its steps are taken by a loop of the reader's own, and each
+    `record` redraws the page where a frame is due. Of several pages on one recorder the newest is
+    drawn; each one shows everything when it is displayed.
     """
 
     def __init__(
         self,
-        training: Training | None = None,
+        training: Training | Recorder | None = None,
         *,
         panels: Sequence[str] = ("loss", "sharpness", "jacobian", "gap"),
         controls: Sequence[str] | None = None,
@@ -52,14 +59,18 @@ class Explorer(widgets.VBox):
         auto_cadence: bool = True,
     ) -> None:
         if (training is None) == (preset is None):
-            raise TypeError("training: takes a kit.Training, or preset= with the name of a preset")
+            raise TypeError(
+                "training: takes a kit.Training or a kit.Recorder, or preset= with the name of a "
+                "preset"
+            )
         if preset is not None:
             check_one_of("preset", preset, PRESETS)
         if isinstance(panels, str) or not panels:
             raise TypeError(f"panels: got {panels!r}; takes a sequence of names")
         for name in panels:
             check_one_of("panels", name, PANELS)
-        ready_process()
+        if not isinstance(training, Recorder):  # whose loop may want its threads
+            ready_process()
         source = training if preset is None else PRESETS[preset].config
         self.session = Session(source, auto_cadence=auto_cadence)
         if preset is not None:
@@ -79,18 +90,24 @@ class Explorer(widgets.VBox):
         body = widgets.Box([self._controls.box, self._stage]).add_class("kit-body")
         super().__init__([body])
         self.add_class("kit-explorer")
+        if self.session.watching:
+            training.follow(Follower(self))
 
     @property
-    def training(self) -> Training:
+    def training(self) -> Training | Recorder:
         """The run that is on the page now."""
         return self.session.training
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         """The widget, and its pictures for where no widget can be shown."""
+        if self.session.watching:
+            self.still()
         return super()._repr_mimebundle_(**kwargs) | {"text/html": self._stage.preview()}
 
     def run(self) -> None:
         """Start the live loop; returns at once. Needs a running event loop, as in a notebook."""
+        if self.session.watching:
+            raise RuntimeError(f"run(): {WATCHING} Start that loop instead.")
         if self._loop._loop is None:
             raise RuntimeError("run() needs a running event loop: use it in a notebook")
         self._loop.mailbox.put("run")
@@ -109,7 +126,7 @@ class Explorer(widgets.VBox):
         content = {
             "format": "sharpness-kit run 1",
             "config": None if config is None else asdict(config),
-            "data": training.dataset.name,
+            "data": training.data_name,
             "interventions": [asdict(change) for change in training.interventions],
             "diverged": None if training.diverged is None else asdict(training.diverged),
             "history": {name: _plain(column) for name, column in training.history.items()},
@@ -195,6 +212,8 @@ class Explorer(widgets.VBox):
     def still(self) -> None:
         """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later."""
         session = self.session
+        if session.watching:
+            session.look()
         if session.version == self._shown:
             return
         self._shown = session.version
@@ -203,6 +222,13 @@ class Explorer(widgets.VBox):
         self._describe()
         self._show_controls()
         self._say()
+
+    def show_frame(self) -> None:
+        """One moving frame, now: for a loop that is not ours."""
+        self.session.look()
+        for _ in self.draw():
+            pass
+        self.send(self._frames + 1)
 
     def _show_controls(self) -> None:
         if self.session.training.every != self._controls.every:
@@ -243,7 +269,8 @@ class Explorer(widgets.VBox):
             self._visible = set(content.get("visible", ())) & set(self._panels)
             wanted = content.get("width", WIDTH)
             self._width = next((w for w in WIDTHS if w >= wanted), WIDTH)
-            self._loop.mailbox.put("ack", content.get("frame"))
+            if not self.session.watching:  # where frames do not wait for an answer
+                self._loop.mailbox.put("ack", content.get("frame"))
 
 
 def _plain(value: Any) -> Any:

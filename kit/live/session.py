@@ -25,6 +25,7 @@ import torch
 from kit.curvature import eigenvalues
 from kit.divergence import Divergence
 from kit.presets import RunConfig
+from kit.recorder import Recorder
 from kit.rescaling import symmetry_fault
 from kit.symmetry import find_symmetry
 from kit.training import Intervention, Training
@@ -49,6 +50,7 @@ NAMES = {
     "every": "the cadence",
 }
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 2**28  # malloc.h; bytes
+WATCHING = "Your own loop trains this network; this page only watches."
 COMMANDS = ("run", "pause", "step", "reset", "fork", "repair")
 
 
@@ -62,16 +64,19 @@ class Session:
     (True, True)
 
     Made from a `RunConfig`, every part of which the reader can change, or from a `Training` of
-    one's own, whose data and network stay. `auto_cadence`: measure less often where measuring
-    would slow the steps below 30 a second; the choice is recorded as an intervention.
+    one's own, whose data and network stay, or from a `Recorder`, which nothing here can change:
+    `watching` is then True. `auto_cadence`: measure less often where measuring would slow the steps
+    below 30 a second; the choice is recorded as an intervention.
     """
 
-    def __init__(self, source: RunConfig | Training, *, auto_cadence: bool = True) -> None:
+    def __init__(self, source: RunConfig | Training | Recorder, *, auto_cadence: bool = True):
+        if not isinstance(source, (RunConfig, Training, Recorder)):
+            got = type(source).__name__
+            raise TypeError(f"training: got {got}; takes a kit.Training or a kit.Recorder")
         self.config = source if isinstance(source, RunConfig) else None
         self._own = None if self.config is not None else source
-        self._own_start = None if self._own is None else self._own.state_dict()
-        if not isinstance(source, (RunConfig, Training)):
-            raise TypeError(f"training: got {type(source).__name__}; takes a kit.Training")
+        self.watching = isinstance(source, Recorder)
+        self._own_start = source.state_dict() if isinstance(source, Training) else None
         self.auto_cadence = auto_cadence
         self.running = False
         self.version = 0  # grows with every change that a picture must show
@@ -90,9 +95,10 @@ class Session:
         self.forked_at = 0
         self.alpha = 1.0
         self.rescaled: dict[str, float] | None = None
-        self.status = "Ready. Press Run."
+        self.status = WATCHING if self.watching else "Ready. Press Run."
         self._safe: tuple[dict, float, str] | None = None
         self._changed = 0  # step of the latest change
+        self._seen = self.training.steps
         self._cost = self._cost_step = self._cost_measure = 0.0
         self.epoch = getattr(self, "epoch", 0) + 1  # a new run: pictures start afresh
 
@@ -102,6 +108,8 @@ class Session:
         """Carry out one command or setting; a bad value becomes the status, nothing is lost."""
         self.version += 1
         try:
+            if self.watching and name != "pause":
+                raise ValueError(f"{name}: {WATCHING}")
             if name in COMMANDS:
                 getattr(self, f"_{name}")(value)
             elif name in LIVE_SETTINGS:
@@ -117,6 +125,14 @@ class Session:
                 raise ValueError(f"{name}: is not something that this run can change")
         except (ValueError, TypeError) as error:
             self.status = f"Not done: {error}"
+
+    def look(self) -> None:
+        """Notice the steps that somebody else's loop has taken, and whether it broke."""
+        if self.training.steps != self._seen:
+            self._seen = self.training.steps
+            self.version += 1
+            self.status = f"{self._seen} steps of your own loop recorded."
+            self._notice_divergence()
 
     def marks(self) -> list[Intervention]:
         """The reader's changes as the picture marks them: a drag over several steps is one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from kit.live.session import Session
-from kit.training import Training
+from kit.measuring import MeasuredRun
 
 AT_EDGE = 0.95  # of the threshold
 
@@ -19,7 +19,7 @@ def short(value: float, digits: int = 3) -> str:
     return f"{value:#.{digits}g}".removesuffix(".") if math.isfinite(value) else "–"
 
 
-def last(training: Training, column: str) -> float:
+def last(training: MeasuredRun, column: str) -> float:
     """The newest measured value of a column; NaN where there is none."""
     values = training.history.get(column, [])
     return next((v for v in reversed(values) if math.isfinite(v)), math.nan)
@@ -54,10 +54,10 @@ def numbers(session: Session) -> list[list[str]]:
             rows.append([title, short(value), f"± {short(last(training, name + '_se'), 2)}"])
     if "bound" in training.probes and training.probes["bound"].last is not None:
         rows.append(_bound_row(training))
-    active = training.active_units()
-    if active is not None:
+    active = last(training, "active_units")
+    if math.isfinite(active):
         hidden = sum(W.shape[0] for W in list(training.model.parameters())[:-1] if W.ndim == 2)
-        rows.append(["active units", f"{sum(active)}", f"of {hidden}"])
+        rows.append(["active units", f"{active:.0f}", f"of {hidden}"])
     if session.rescaled is not None:
         r = session.rescaled
         factor = f"λ × {short(r['sharpness factor'])}"
@@ -75,10 +75,11 @@ def _ordinal(every: int) -> str:
     return "step" if every == 1 else f"{every} steps"
 
 
-def _accuracy(training: Training) -> str:
+def _accuracy(training: MeasuredRun) -> str:
     train, test = last(training, "train_accuracy"), last(training, "test_accuracy")
     if math.isnan(train):
-        return f"test {short(last(training, 'test_loss'))}"
+        test_loss = last(training, "test_loss")
+        return f"test {short(test_loss)}" if math.isfinite(test_loss) else ""
     return f"accuracy: train {train:.1%}, test {test:.1%}"
 
 
@@ -95,7 +96,7 @@ def _residual(probe) -> str:
     return text
 
 
-def _batch_row(training: Training) -> list[str]:
+def _batch_row(training: MeasuredRun) -> list[str]:
     value, error = last(training, "batch_sharpness"), last(training, "batch_sharpness_se")
     other = training.probes["batch_sharpness"].ratio_of_means()
     if math.isnan(value):
@@ -107,7 +108,7 @@ def _batch_row(training: Training) -> list[str]:
     ]
 
 
-def _bound_row(training: Training) -> list[str]:
+def _bound_row(training: MeasuredRun) -> list[str]:
     bound = training.probes["bound"].last
     kind = "bound" if bound.kind == "bound" else "bound estimate"
     judged = "vacuous" if bound.vacuous else "not vacuous"
@@ -136,18 +137,18 @@ def phase(session: Session) -> str:
         return f"Far above the edge: sharpness is at {share}."
     if ratio >= AT_EDGE:
         return f"At the edge: sharpness is at {share}."
-    if training.dataset.name == "digits" and last(training, "loss") < 0.03:
+    if training.data_name == "digits" and last(training, "loss") < 0.03:
         return f"Below the edge, at {share}: the loss is already too small to sharpen further."
     rising = len(recent) > 4 and recent[-1] > 1.002 * recent[0]
     return f"{'Climbing' if rising else 'Below the edge'}: sharpness is at {share}."
 
 
-def _small_batches(training: Training, edge: float, share: str) -> str:
+def _small_batches(training: MeasuredRun, edge: float, share: str) -> str:
     batch = last(training, "batch_sharpness")
     text = f"Small batches: λ is at {share}"
     if math.isfinite(batch):
         text += f", batch sharpness at {batch / edge:.0%}"
-    if training.dataset.name == "digits":
+    if training.data_name == "digits":
         text += "; on digits it does not get to the threshold"
     return text + "."
 
@@ -157,7 +158,8 @@ def summary(session: Session) -> str:
     training = session.training
     edge, _ = training.threshold()
     start = next((v for v in training.history.get("sharpness", []) if math.isfinite(v)), math.nan)
-    parts = [f"Step {training.steps}, {training.dataset.name}, learning rate {training.lr:.3g}."]
+    rate = f"{training.lr:.3g}" if math.isfinite(training.lr) else "not known"
+    parts = [f"Step {training.steps}, {training.data_name}, learning rate {rate}."]
     parts.append(
         f"Training loss {short(last(training, 'loss'))}, "
         f"test cost {short(last(training, 'test_loss'))}."
@@ -168,7 +170,8 @@ def summary(session: Session) -> str:
             f"the threshold is {short(edge)}. {phase(session)}"
         )
     if "jacobian_max" in training.history:
-        first = next(v for v in training.history["jacobian_max"] if math.isfinite(v))
+        measured = (v for v in training.history["jacobian_max"] if math.isfinite(v))
+        first = next(measured, math.nan)
         parts.append(
             f"The largest Jacobian norm went from {short(first)} to "
             f"{short(last(training, 'jacobian_max'))}."
@@ -212,7 +215,7 @@ def line_labels(session: Session) -> dict[str, str]:
         if training.batch_size is not None:
             labels["threshold"] = "full-batch\nthreshold"
         elif name != "2/eta":
-            labels["threshold"] = "SAM edge" if training.sam_radius else "threshold"
+            labels["threshold"] = "SAM edge" if name.startswith("the edge of SAM") else "threshold"
     bound = training.probes.get("bound")
     if bound is not None and bound.last is not None:
         kind = "bound" if bound.last.kind == "bound" else "estimate"

@@ -102,14 +102,15 @@ class Fleet:
         self.theta = torch.stack([_flat(m) for m in models])
         self._settings = {k: self.theta.new_tensor(v)[:, None] for k, v in columns.items()}
         self._used = {name for name, column in columns.items() if any(column)}
-        self._mixup = columns["mixup"]
         self.targets = self._hard.unsqueeze(0)
         if "label_smoothing" in self._used:
             s = self._settings["label_smoothing"].unsqueeze(2)
             self.targets = (1 - s) * self._hard + s / self.K
         own = self.targets.expand(self.size, *self._hard.shape)
         self._watches = [DivergenceWatch(NamedLoss(loss, t).best_constant()) for t in own]
-        self._samplers = [Sampler(self.n, s) for s in seeds]
+        # Networks with the same seed see the same batches: drawn once for all of them.
+        self._draws = list(zip(seeds, columns["mixup"], strict=True))
+        self._samplers = {key: Sampler(self.n, key[0]) for key in self._draws}
         self._velocity: Tensor | None = None
         self.tracker = StackTracker(seed=seeds[0])
         self._point: StackPoint | None = None
@@ -175,7 +176,8 @@ class Fleet:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         b = self.batch_size or self.n
-        batches = [s.draw(b, a) for s, a in zip(self._samplers, self._mixup, strict=True)]
+        drawn = {key: sampler.draw(b, key[1]) for key, sampler in self._samplers.items()}
+        batches = [drawn[key] for key in self._draws]
         indices = torch.stack([batch.indices for batch in batches])
         X = self.X[indices]
         if len(self.targets) == 1:
@@ -231,9 +233,13 @@ class Fleet:
     def model(self, index: int) -> nn.Module:
         """One of the networks as a module of its own."""
         model = copy.deepcopy(self._template)
+        self.write(index, model)
+        return model
+
+    def write(self, index: int, model: nn.Module) -> None:
+        """Set the parameters of a module of the same shape to those of one network."""
         theta = self.theta[check_int("index", index, low=0, high=self.size - 1)].clone()
         nn.utils.vector_to_parameters(theta, model.parameters())
-        return model
 
 
 def _models(model: object) -> list[nn.Module] | None:

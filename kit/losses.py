@@ -25,6 +25,12 @@ def one_hot(labels: Tensor, K: int, smoothing: float = 0.0, dtype: torch.dtype =
     return targets
 
 
+def softmax(f: Tensor) -> Tensor:
+    """exp(f) / sum exp(f) over the last axis: for few classes several times as fast as torch's."""
+    e = (f - f.amax(-1, keepdim=True)).exp()
+    return e / e.sum(-1, keepdim=True)
+
+
 class NamedLoss:
     """One of the named costs at fixed targets (n, K); outputs may carry leading axes."""
 
@@ -35,17 +41,20 @@ class NamedLoss:
         """c(f_i, y_i), (..., n)."""
         if self.name == "mse":
             return 0.5 * (f - self.targets).square().sum(-1)
-        return torch.logsumexp(f, -1) - (self.targets * f).sum(-1)
+        top = f.detach().amax(-1, keepdim=True)
+        return (top + (f - top).exp().sum(-1, keepdim=True).log()).squeeze(-1) - (
+            self.targets * f
+        ).sum(-1)
 
     def gradient(self, f: Tensor) -> Tensor:
         """grad_f c, (..., n, K)."""
-        return (f if self.name == "mse" else torch.softmax(f, -1)) - self.targets
+        return (f if self.name == "mse" else softmax(f)) - self.targets
 
     def hessian_product(self, f: Tensor, u: Tensor) -> Tensor:
         """(grad_f^2 c) u, (..., n, K)."""
         if self.name == "mse":
             return u
-        p = torch.softmax(f, -1)
+        p = softmax(f)
         return p * (u - (p * u).sum(-1, keepdim=True))
 
     def best_constant(self) -> float:

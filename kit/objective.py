@@ -33,6 +33,7 @@ from kit.small import SmallPoint, is_small
 from kit.stack import StackPoint, architecture, forward
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
+BLOCK = 2**19  # activations of a layer in one product
 
 
 class Objective:
@@ -341,7 +342,10 @@ class ClosedFormPoint(Point):
 
     def _product(self, v: Tensor, *, gauss_newton: bool) -> Tensor:
         if self._small is None:
-            return self.stack.product(v, gauss_newton=gauss_newton)
+            # A few vectors at a time, whose activations stay in the processor's cache.
+            few = max(1, BLOCK // (len(self.outputs) * max(self.net.widths[1:])))
+            blocks = [self.stack.product(b, gauss_newton=gauss_newton) for b in v.split(few)]
+            return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
         return from_numpy(self._small.product(v.numpy(), gauss_newton=gauss_newton))
 
 

@@ -30,13 +30,15 @@ class Sampler:
         self.n = n
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.zeros(0, dtype=torch.long)
+        self._at = 0  # what comes before has been drawn
 
     def draw(self, b: int, mixup: float = 0.0) -> Batch:
         """The next b samples of shuffled passes; `mixup` a > 0 draws the share from Beta(a, a)."""
-        while len(self._order) < b:
+        while len(self._order) < self._at + b:
             order = torch.randperm(self.n, generator=self._generator)
-            self._order = torch.cat([self._order, order])
-        indices, self._order = self._order[:b], self._order[b:]
+            self._order, self._at = torch.cat([self._order[self._at :], order]), 0
+        indices = self._order[self._at : self._at + b]
+        self._at += b
         if not mixup:
             return Batch(indices)
         # Beta(a, a) from two Gamma draws of this generator.
@@ -46,8 +48,8 @@ class Sampler:
         return Batch(indices, share, torch.randperm(b, generator=self._generator))
 
     def state_dict(self) -> dict:
-        return {"generator": self._generator.get_state(), "order": self._order}
+        return {"generator": self._generator.get_state(), "order": self._order[self._at :]}
 
     def load_state_dict(self, state: dict) -> None:
         self._generator.set_state(state["generator"])
-        self._order = state["order"]
+        self._order, self._at = state["order"], 0

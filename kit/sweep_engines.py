@@ -196,6 +196,7 @@ def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: 
         fleet.step(min(part, updates - fleet.steps))
         book.advance(len(group) * fleet.steps / updates, fleet, tuple(group))
     trained = (time.perf_counter() - start) / len(group)
+    model = fleet.model(0)
     for i, index in enumerate(group):
         start = time.perf_counter()
         broken = fleet.diverged[i]
@@ -203,7 +204,8 @@ def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: 
         steps = broken.step if broken else ends.get(i, fleet.steps)
         row = {"status": _status(broken, reached, plan), "steps": steps}
         try:
-            row |= finish(plan, runs[index], fleet.model(i), initial[i])
+            fleet.write(i, model)
+            row |= finish(plan, runs[index], model, initial[i])
         except Exception as error:
             row["status"] = f"failed: {type(error).__name__}: {error}"
         row["seconds"] = trained + time.perf_counter() - start

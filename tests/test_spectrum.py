@@ -67,6 +67,19 @@ def test_the_sketch_beats_plain_signs_where_outliers_carry_the_norm():
     assert abs(estimate.value - float(values.sum())) < 5 * estimate.standard_error
 
 
+def test_where_the_spectrum_is_flat_the_error_is_that_of_plain_signs():
+    values = torch.linspace(-1, 2, 400, dtype=torch.float64)
+    problem = oracles.prescribed(values)
+    runs = [trace(problem, probes=60, seed=seed) for seed in range(40)]
+    plain = math.sqrt(2 * float(values.square().sum()) / 60)
+    errors = torch.tensor([run.standard_error for run in runs])
+    assert 0.8 * plain < float(errors.median()) < 1.2 * plain
+    z = torch.tensor([(run.value - float(values.sum())) / run.standard_error for run in runs])
+    assert abs(float(z.mean())) < 4 / math.sqrt(40)
+    assert 0.5 < float((z.abs() < 1).double().mean()) < 0.85
+    assert {run.matvecs for run in runs} == {60}
+
+
 def test_a_relu_network_has_the_trace_of_its_gauss_newton_matrix():
     """theory.md, (1')."""
     problem = objective((3, 8, 4, 2))

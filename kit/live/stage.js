@@ -205,7 +205,7 @@ function render({ model, el }) {
   return () => {
     watch.disconnect();
     seen.disconnect();
-    urls.forEach((url) => URL.revokeObjectURL(url));
+    for (const { src } of pictures.values()) if (src.startsWith("blob:")) URL.revokeObjectURL(src);
     model.off("msg:custom", onMessage);
   };
 }

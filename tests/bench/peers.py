@@ -29,6 +29,7 @@ from tests.bench.memory import peak_megabytes
 from tests.oracles import top_eigenvalues
 
 ALLOWED = 1e-4
+FIVE_WITHIN = 1e-3  # worst relative error of the five largest eigenvalues
 STEPS, EVERY = 50, 5  # steps that ours is timed over, and between two with a reference
 PEERS = ("pyhessian", "hessian_eigenthings", "curvlinops")
 # widths, data set, samples, learning rate, steps before: at the edge, or near it
@@ -191,24 +192,31 @@ def top_five(P=15_002):
         5,
         tol=1e-6,
     ).values
-    tools = {
-        "ours": lambda: eigenvalues(objective, 5, tol=1e-3).values,
-        "hessian-eigenthings": lambda: five_of_eigenthings(model, X, targets, 40),
-        "curvlinops with eigsh": lambda: (
-            torch.as_tensor(
-                eigsh(curvlinops_operator(model, X, targets), k=5, which="LA", tol=1e-2)[0].copy()
-            ).flip(0)
-            * targets.shape[1]
-            / 2
+    half_K = targets.shape[1] / 2
+
+    def eigsh_five(setting):
+        operator = curvlinops_operator(model, X, targets)
+        values = eigsh(operator, k=5, which="LA", tol=setting)[0]
+        return torch.as_tensor(values.copy()).flip(0) * half_K
+
+    tools = {  # and their settings, in order of cost
+        "ours": (lambda tol: eigenvalues(objective, 5, tol=tol).values, [1e-1, 3e-2, 1e-2, 3e-3]),
+        "hessian-eigenthings": (
+            lambda steps: five_of_eigenthings(model, X, targets, steps),
+            [15, 20, 25, 30, 40, 50],
         ),
+        "curvlinops with eigsh": (eigsh_five, [1e-1, 1e-2, 1e-3]),
     }
     parts, took = [], {}
-    for name, tool in tools.items():
-        error = float((tool().double() / exact - 1).abs().max())
-        took[name] = seconds(tool, 3)
+    for name, (tool, settings) in tools.items():
+        for setting in settings:
+            error = float((tool(setting).double() / exact - 1).abs().max())
+            if error <= FIVE_WITHIN:
+                break
+        took[name] = seconds(lambda tool=tool, setting=setting: tool(setting), 3)
         parts.append(f"{name} {1e3 * took[name]:.0f} ms (error {error:.1e})")
     ratio = min(t for name, t in took.items() if name != "ours") / took["ours"]
-    return ratio, f"{ratio:.1f} times as fast: {'; '.join(parts)}"
+    return ratio, f"{ratio:.1f} times as fast at an error within {FIVE_WITHIN}: {'; '.join(parts)}"
 
 
 def five_of_eigenthings(model, X, targets, steps):

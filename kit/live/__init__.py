@@ -7,7 +7,13 @@ import gc
 import sys
 from importlib import import_module
 
-_HOME = {"Explorer": "explorer", "Session": "session"}
+_HOME = {
+    "Explorer": "explorer",
+    "Question": "question",
+    "Scene": "scene",
+    "ScenePage": "page",
+    "Session": "session",
+}
 __all__ = sorted(_HOME)
 
 

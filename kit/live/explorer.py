@@ -9,40 +9,42 @@ Explorer(my_recorder)              # a loop of one's own (kit.Recorder): it draw
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import ipywidgets as widgets
 
 from kit.checks import check_one_of
 from kit.live import words
 from kit.live.controls import OPTIMIZERS, Controls, parse_widths
 from kit.live.follower import Follower
-from kit.live.loop import LiveLoop
+from kit.live.page import LivePage
 from kit.live.panels import PANELS, WIDTH, Panel
+from kit.live.picture import noted
+from kit.live.question import Question
+from kit.live.scene import Beat
 from kit.live.session import WATCHING, Session, ready_process
-from kit.live.stage import Stage
 from kit.presets import PRESETS
 from kit.recorder import Recorder
+from kit.stored import stored_run
 from kit.training import Training
 
 FIRST_STEPS = 30  # of the picture that a page opens on
-WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
-WORDS_EVERY = 20  # frames between two descriptions of the pictures
+BEGINNING = "This is how a run begins. What comes next?"
 
 
-class Explorer(widgets.VBox):
+class Explorer(LivePage):
     """Shows a training run and lets a reader change it while it trains.
 
     `training`: a `Training` of one's own; or `preset`, a name from `kit.presets`, whose data and
     network the reader can change as well. `panels`: which pictures; `controls`: which settings
     (default: all that apply). Nothing trains by itself: the page opens on a first picture and is
     one key press away from live. Raises ValueError for unknown names.
+
+    `question`: asked first; the threshold and a stored run of the preset appear with the answer,
+    which `answer(columns)` computes from that run. `beats`: of a lecture.
 
     A `Recorder` has no controls: its steps are taken by a loop of the reader's own, and each
     `record` redraws the page where a frame is due. Of several pages on one recorder the newest is
@@ -57,6 +59,8 @@ class Explorer(widgets.VBox):
         controls: Sequence[str] | None = None,
         preset: str | None = None,
         auto_cadence: bool = True,
+        question: Question | None = None,
+        beats: Sequence[Beat] = (),
     ) -> None:
         if (training is None) == (preset is None):
             raise TypeError(
@@ -69,27 +73,21 @@ class Explorer(widgets.VBox):
             raise TypeError(f"panels: got {panels!r}; takes a sequence of names")
         for name in panels:
             check_one_of("panels", name, PANELS)
+        if question is not None and preset is None:
+            raise TypeError("question: takes a preset, whose stored run has the answer")
         if not isinstance(training, Recorder):  # whose loop may want its threads
             ready_process()
         source = training if preset is None else PRESETS[preset].config
         self.session = Session(source, auto_cadence=auto_cadence)
         if preset is not None:
             self._first_steps()
+        self._stored = None if question is None else stored_run(preset)
         self._panels = {key: Panel(key) for key in panels}
-        self._visible = set(self._panels)
-        self._epoch, self._shown, self._frames = self.session.epoch, -1, 0
+        self._epoch = self.session.epoch
         self._stale: set[str] = set()
-        self._images: dict[str, bytes] = {}
-        self._width = WIDTH
-        self._loop = LiveLoop(self)
-        title = "Sharpness while a network learns"
-        self._stage = Stage(panels, title, self._on_message)
+        super().__init__("Sharpness while a network learns", panels, question, beats)
         self._controls = Controls(self.session, self._loop.mailbox.put, controls)
-        self._stage.names = self._controls.names()
-        self.still()
-        body = widgets.Box([self._controls.box, self._stage]).add_class("kit-body")
-        super().__init__([body])
-        self.add_class("kit-explorer")
+        self._lay_out(self._controls.box, self._controls.names())
         if self.session.watching:
             training.follow(Follower(self))
 
@@ -99,10 +97,9 @@ class Explorer(widgets.VBox):
         return self.session.training
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        """The widget, and its pictures for where no widget can be shown."""
         if self.session.watching:
             self.still()
-        return super()._repr_mimebundle_(**kwargs) | {"text/html": self._stage.preview()}
+        return super()._repr_mimebundle_(**kwargs)
 
     def run(self) -> None:
         """Start the live loop; returns at once. Needs a running event loop, as in a notebook."""
@@ -121,29 +118,76 @@ class Explorer(widgets.VBox):
 
         What was not measured is null.
         """
-        training = self.training
-        config = self.session.config
-        content = {
-            "format": "sharpness-kit run 1",
-            "config": None if config is None else asdict(config),
-            "data": training.data_name,
-            "interventions": [asdict(change) for change in training.interventions],
-            "diverged": None if training.diverged is None else asdict(training.diverged),
-            "history": {name: _plain(column) for name, column in training.history.items()},
-        }
         target = Path(path)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(_plain(content), file, allow_nan=False)
+                json.dump(self.content(), file, allow_nan=False)
             Path(name).replace(target)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
 
-    # What the live loop asks for (kit.live.loop.Show).
+    # What a page answers (kit.live.page.LivePage).
 
-    def handle(self, name: str, value: Any) -> None:
+    def state(self) -> dict[str, Any]:
+        training, config = self.training, self.session.config
+        return {
+            "format": "sharpness-kit run 1",
+            "config": None if config is None else asdict(config),
+            "data": training.data_name,
+            "interventions": [asdict(change) for change in training.interventions],
+            "diverged": None if training.diverged is None else asdict(training.diverged),
+        }
+
+    def columns(self) -> Mapping[str, Sequence[float]]:
+        return self.training.history
+
+    def version(self) -> int:
+        if self.session.watching:
+            self.session.look()
+        return self.session.version
+
+    def alt(self, key: str) -> str:
+        return words.alt_text(self.session, key)
+
+    def words(self) -> dict[str, Any]:
+        session = self.session
+        hidden = self.prediction.open
+        numbers = words.numbers(session)
+        return {
+            "phase": "" if hidden else words.phase(session),
+            "status": BEGINNING if hidden else session.status,
+            "summary": words.summary(session),
+            "numbers": [row for row in numbers if not (hidden and row[0] == "threshold")],
+            "broken": session.training.diverged is not None,
+        }
+
+    def answer(self) -> str | float:
+        return self.question.answer(self._stored)
+
+    def reveal(self) -> None:
+        """The stored run, faint, to its end, and the threshold."""
+        self.session.ghosts = [self._stored]
+
+    def image(self, key: str, *, still: bool = False, kind: str | None = None) -> bytes:
+        session = self.session
+        labels = words.line_labels(session)
+        if self.prediction.open:
+            labels["threshold"] = ""
+        content = self._panels[key].encode(
+            session.training.history,
+            ghosts=session.ghosts,
+            marks=session.marks(),
+            labels=labels,
+            since=session.forked_at,
+            width=WIDTH if still else self._width,
+            still=still,
+            kind=kind,
+        )
+        return content if kind is None else noted(content, kind, self.notes())
+
+    def do(self, name: str, value: Any) -> None:
         session = self.session
         if name == "toggle":
             name = "pause" if session.running else "run"
@@ -156,17 +200,7 @@ class Explorer(widgets.VBox):
                 session.status, session.version = f"Not done: {error}", session.version + 1
                 return
         elif name == "optimizer":
-            config = session.config
-            optimizer, nesterov = OPTIMIZERS[value]
-            momentum = 0.0 if optimizer == "adam" else config.momentum or 0.9 * nesterov
-            lr = 1e-3 if optimizer == "adam" and config.optimizer != "adam" else config.lr
-            if config.optimizer == "adam" and optimizer != "adam":
-                lr = 0.4
-            changes = {"optimizer": optimizer, "nesterov": nesterov}
-            name, value = (
-                "config",
-                type(config)(**{**vars(config), **changes, "momentum": momentum, "lr": lr}),
-            )
+            name, value = "config", self._with_optimizer(value)
         before = session.settings()
         session.do(name, value)
         # A control that the reader just set is right already; setting it again would pull the
@@ -181,9 +215,20 @@ class Explorer(widgets.VBox):
             for panel in self._panels.values():
                 panel.clear()
         if session.running:  # else `still` follows, which says it once the numbers are there
-            self._show_controls()
-            self._say()
-            self._stage.count(words.numbers(session), words.phase(session))
+            self.show_controls()
+            now = self.words()
+            self._say(now)
+            self._stage.count(now["numbers"], now["phase"])
+
+    def _with_optimizer(self, title: str):
+        config = self.session.config
+        optimizer, nesterov = OPTIMIZERS[title]
+        momentum = 0.0 if optimizer == "adam" else config.momentum or 0.9 * nesterov
+        lr = 1e-3 if optimizer == "adam" and config.optimizer != "adam" else config.lr
+        if config.optimizer == "adam" and optimizer != "adam":
+            lr = 0.4
+        changes = {"optimizer": optimizer, "nesterov": nesterov, "momentum": momentum, "lr": lr}
+        return type(config)(**{**vars(config), **changes})
 
     def _first_steps(self) -> None:
         """A short run, so that there is something to see before the first key press."""
@@ -196,33 +241,6 @@ class Explorer(widgets.VBox):
     def work(self, seconds: float) -> None:
         self.session.work(seconds)
 
-    def draw(self) -> Iterator[None]:
-        self._images = {}
-        for key in self._panels:
-            if key in self._visible:
-                self._images[key] = self._image(key)
-                yield
-
-    def send(self, frame: int) -> None:
-        session, self._frames = self.session, self._frames + 1
-        self._stage.frame(frame, self._images, words.numbers(session), words.phase(session))
-        if self._frames % WORDS_EVERY == 0:
-            self._describe()
-
-    def still(self) -> None:
-        """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later."""
-        session = self.session
-        if session.watching:
-            session.look()
-        if session.version == self._shown:
-            return
-        self._shown = session.version
-        self._stage.stills = {key: self._image(key, still=True) for key in self._panels}
-        self._stage.numbers = words.numbers(session)
-        self._describe()
-        self._show_controls()
-        self._say()
-
     def show_frame(self) -> None:
         """One moving frame, now: for a loop that is not ours."""
         self.session.look()
@@ -230,7 +248,7 @@ class Explorer(widgets.VBox):
             pass
         self.send(self._frames + 1)
 
-    def _show_controls(self) -> None:
+    def show_controls(self) -> None:
         if self.session.training.every != self._controls.every:
             self._stale.add("every")
         self._controls.sync(self.session, self._stale)
@@ -242,43 +260,6 @@ class Explorer(widgets.VBox):
             "pause", "Paused: the page was not seen for 10 seconds. Press Run to go on."
         )
 
-    def _image(self, key: str, *, still: bool = False) -> bytes:
-        session = self.session
-        return self._panels[key].encode(
-            session.training.history,
-            ghosts=session.ghosts,
-            marks=session.marks(),
-            labels=words.line_labels(session),
-            since=session.forked_at,
-            width=WIDTH if still else self._width,
-            still=still,
-        )
-
-    def _describe(self) -> None:
-        self._stage.alts = {key: words.alt_text(self.session, key) for key in self._panels}
-        self._stage.words = words.summary(self.session)
-
-    def _say(self) -> None:
-        self._stage.broken = self.session.training.diverged is not None
-        self._stage.phase = words.phase(self.session)
-        self._stage.status = self.session.status
-
-    def _on_message(self, content: dict) -> None:
-        """From the page, perhaps on another thread: note what is in view, pass on the rest."""
-        if content.get("type") == "ack":
-            self._visible = set(content.get("visible", ())) & set(self._panels)
-            wanted = content.get("width", WIDTH)
-            self._width = next((w for w in WIDTHS if w >= wanted), WIDTH)
-            if not self.session.watching:  # where frames do not wait for an answer
-                self._loop.mailbox.put("ack", content.get("frame"))
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: NaN and infinity become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+    def acknowledged(self, frame: int) -> None:
+        if not self.session.watching:  # where frames do not wait for an answer
+            super().acknowledged(frame)

@@ -16,6 +16,8 @@ function render({ model, el }) {
   const status = element("p", "kit-live-status", el);
   status.setAttribute("role", "status");
   const phase = element("p", "kit-phase", el);
+  const said = element("p", "kit-said", el);
+  said.setAttribute("role", "status");
   const grid = element("div", "kit-grid", el);
   grid.setAttribute("role", "group");
   grid.tabIndex = 0;
@@ -97,7 +99,16 @@ function render({ model, el }) {
     }
   }
 
+  function handOver({ name, mime }, bytes) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([bytes], { type: mime }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+
   async function onMessage(content, buffers) {
+    if (content.type === "file") return handOver(content, buffers[0]);
     showNumbers(content.numbers);
     phase.textContent = content.phase;
     if (content.type !== "frame") return;
@@ -128,6 +139,53 @@ function render({ model, el }) {
     root()?.classList.toggle("kit-is-broken", model.get("broken"));
     phase.textContent = model.get("broken") ? "" : model.get("phase");
   }
+  // Pointing into a picture: the newest place, one message a frame of the screen.
+  let place = null;
+  function point(event, key) {
+    const box = pictures.get(key).getBoundingClientRect();
+    const waiting = place !== null;
+    place = {
+      type: "point",
+      key,
+      across: (event.clientX - box.left) / box.width,
+      down: (event.clientY - box.top) / box.height,
+    };
+    if (waiting) return;
+    requestAnimationFrame(() => {
+      model.send(place);
+      place = null;
+    });
+  }
+  for (const key of model.get("pointable")) {
+    const box = pictures.get(key).parentElement;
+    box.classList.add("kit-pointable");
+    box.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "mouse" && !event.isPrimary) return;
+      event.preventDefault();
+      box.setPointerCapture(event.pointerId);
+      point(event, key);
+    });
+    box.addEventListener("pointermove", (event) => {
+      if (box.hasPointerCapture(event.pointerId)) point(event, key);
+    });
+  }
+
+  // In a lecture the arrow keys go from beat to beat, but for those that a control needs.
+  function onKey(event) {
+    if (!model.get("lecture") || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.target.closest?.("[role=slider], input, select, textarea")) return;
+    const by = { ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    model.send({ type: "beat", by });
+  }
+  document.addEventListener("keydown", onKey);
+  const announce = () => (said.textContent = model.get("announce"));
+  model.on("change:announce", announce);
+  model.on("change:lecture", () => {
+    if (model.get("lecture")) root()?.scrollIntoView();
+  });
+
   model.on("change:stills", show);
   model.on("change:alts change:words", describe);
   model.on("change:numbers", count);
@@ -145,6 +203,7 @@ function render({ model, el }) {
       for (const control of box.querySelectorAll(`.kit-c-${name}`)) {
         const readout = control.querySelector(".widget-readout");
         for (const part of control.matches("button") ? [control] : control.querySelectorAll(SLIDER_PARTS)) {
+          if (part.matches("input[type=radio]")) continue; // its label names it
           const text = part === readout ? `${label}, value` : label;
           if (!part.matches("button")) set(part, "aria-label", text);
           if (part === readout) set(part, "role", "textbox");
@@ -204,6 +263,7 @@ function render({ model, el }) {
   requestAnimationFrame(attach);
   return () => {
     watch.disconnect();
+    document.removeEventListener("keydown", onKey);
     seen.disconnect();
     for (const { src } of pictures.values()) if (src.startsWith("blob:")) URL.revokeObjectURL(src);
     model.off("msg:custom", onMessage);

@@ -35,6 +35,9 @@ class Stage(anywidget.AnyWidget):
     broken = traitlets.Bool(False).tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)
     names = traitlets.Dict().tag(sync=True)
+    pointable = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    lecture = traitlets.Bool(False).tag(sync=True)
+    announce = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, panels: Sequence[str], title: str, on_message: Callable[[dict], None]):
         super().__init__(panels=list(panels), title=title)
@@ -67,3 +70,7 @@ class Stage(anywidget.AnyWidget):
     def count(self, numbers: Sequence, phase: str) -> None:
         """Send the numbers ahead of the next frame, which may have to wait for its turn."""
         self.send({"type": "numbers", "numbers": list(numbers), "phase": phase})
+
+    def hand_over(self, name: str, mime: str, content: bytes) -> None:
+        """Give the reader a file, as a download."""
+        self.send({"type": "file", "name": name, "mime": mime}, [content])

@@ -1,0 +1,88 @@
+"""ipywidgets for the controls of a scene, which leave the newest value in a mailbox.
+
+A callback may run on another thread (JupyterLab's subshells), so it does one thing only: it
+leaves the newest value. Everything else happens in the live loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from kit.live.scene import Control, Scene
+
+Put = Callable[[str, Any], None]
+
+
+class Knobs:
+    """The widgets of a scene's controls, by name, in a bar that a phone shows and a drawer."""
+
+    def __init__(self, scene: Scene, put: Put) -> None:
+        self._put, self._quiet = put, False
+        self.scene = scene
+        self.widgets: dict[str, widgets.Widget] = {}
+        buttons, bar, drawer = [], [], []
+        for control in scene.controls:
+            widget = self._widget(control)
+            widget.add_class(f"kit-c-{control.name}")
+            self.widgets[control.name] = widget
+            if isinstance(widget, widgets.Button):
+                buttons.append(widget)
+            else:
+                (bar if control.bar else drawer).append(widget)
+        rows = [widgets.Box(buttons).add_class("kit-buttons")] if buttons else []
+        parts = [widgets.VBox([*rows, *bar]).add_class("kit-bar")]
+        if drawer:
+            parts.append(widgets.VBox(drawer).add_class("kit-drawer"))
+        self.box = widgets.VBox(parts).add_class("kit-controls")
+        self.sync()
+
+    def names(self) -> dict[str, dict[str, str]]:
+        """Accessible name and tooltip of each control, for the page."""
+        return {c.name: {"label": c.full, "tip": c.tip or c.full} for c in self.scene.controls}
+
+    def sync(self, skip: str | None = None) -> None:
+        """Set the widgets to what the scene has, without an echo; `skip`: the one just turned."""
+        self._quiet = True
+        try:
+            for name, value in self.scene.values.items():
+                widget = self.widgets.get(name)
+                if widget is not None and name != skip and widget.value != value:
+                    widget.value = value
+        finally:
+            self._quiet = False
+        run = self.widgets.get("run")
+        if run is not None:
+            label = "Pause" if self.scene.running else "Run"
+            if run.description != label:
+                run.description = label
+            (run.add_class if self.scene.running else run.remove_class)("kit-on")
+
+    def _widget(self, control: Control) -> widgets.Widget:
+        if control.values:
+            widget = widgets.SelectionSlider(
+                options=[(control.form.format(v), v) for v in control.values],
+                value=self.scene.values[control.name],
+                description=control.label,
+            )
+        elif control.options is not None:
+            widget = widgets.Dropdown(
+                options=list(control.options.items()),
+                value=self.scene.values[control.name],
+                description=control.label,
+            )
+        else:
+            widget = widgets.Button(description=control.label, tooltip=control.tip)
+            widget.on_click(lambda _button, name=control.name: self._put(name, None))
+            return widget
+        widget.observe(self._observer(control.name), "value")
+        return widget
+
+    def _observer(self, name: str):
+        def observe(change):
+            if not self._quiet:
+                self._put(name, change["new"])
+
+        return observe

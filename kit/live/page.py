@@ -1,0 +1,403 @@
+"""What every live page has: pictures that move, a question first, a lecture, files to take away.
+
+`LivePage` drives any run or scene through `kit.live.loop`; `ScenePage` shows a `Scene`:
+
+from kit.live import ScenePage
+ScenePage(MyScene())
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+from kit.live.knobs import Knobs
+from kit.live.loop import LiveLoop
+from kit.live.panels import WIDTH
+from kit.live.question import Prediction, Question
+from kit.live.scene import Beat, Scene
+from kit.live.stage import Stage
+
+WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
+WORDS_EVERY = 20  # frames between two descriptions of the pictures
+REFLECT = "What changed in your mind? A sentence is enough. It goes into the file you download."
+TOOLS = {
+    "commit": ("This is my guess", "Commit to this guess", "Then the page shows what happens"),
+    "skip": ("Show me without guessing", "Show me without guessing", "The saved run will say so"),
+    "download": ("Download", "Download pictures and data", "PNG, SVG, CSV and JSON, in one zip"),
+    "lecture": ("Lecture mode", "Lecture mode", "Large letters; arrow keys go from beat to beat"),
+    "back": ("←", "Previous beat", "The beat before"),
+    "next": ("→", "Next beat", "The next beat"),
+}
+
+
+class LivePage(widgets.VBox):
+    """The widget of a page. A subclass answers what is shown and does what the reader asks for.
+
+    `keys`: of the pictures. `controls`: a box with the page's own controls, whose accessible names
+    and tooltips are `names`. `question`: asked before anything is shown. `beats`: of a lecture.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        keys: Sequence[str],
+        question: Question | None = None,
+        beats: Sequence[Beat] = (),
+    ) -> None:
+        self._keys, self._visible = tuple(keys), set(keys)
+        self._shown, self._frames, self._width = -1, 0, WIDTH
+        self._images: dict[str, bytes] = {}
+        self._loop = LiveLoop(self)
+        self._stage = Stage(keys, title, self._on_message)
+        self.question = question
+        self.prediction = Prediction("" if question is None else question.prompt)
+        self.prediction.skipped = question is None
+        self._beats, self._beat = tuple(beats), -1
+
+    def _lay_out(self, controls: widgets.Widget, names: Mapping[str, Mapping[str, str]]) -> None:
+        """Put everything in its place; the last step of a subclass's constructor."""
+        own = {name: {"label": full, "tip": tip} for name, (_, full, tip) in TOOLS.items()}
+        own["guess"] = {"label": "Your guess", "tip": "What do you expect?"}
+        own["reflect"] = {"label": REFLECT, "tip": "Kept with the run"}
+        self._stage.names = {**names, **own}
+        self._verdict = widgets.HTML("").add_class("kit-verdict")
+        left = widgets.VBox([self._question_box(), controls]).add_class("kit-left")
+        body = widgets.Box([left, self._stage]).add_class("kit-body")
+        super().__init__([self._lectern(), body, self._tool_box()])
+        self.add_class("kit-explorer")
+        if self.question is not None:
+            self.add_class("kit-asking")
+        self.still()
+
+    def _question_box(self) -> widgets.Widget:
+        question = self.question
+        if question is None:
+            return self._verdict
+        prompt = widgets.HTML(f"<b>Predict first.</b> {html.escape(question.prompt)}")
+        if question.choices:
+            self._guess = widgets.RadioButtons(options=list(question.choices), value=None)
+        else:
+            low, high = question.number
+            self._guess = widgets.FloatSlider(
+                value=low, min=low, max=high, step=(high - low) / 100, readout_format=".3g"
+            )
+        self._guess.add_class("kit-c-guess")
+        commit, skip = self._tool("commit"), self._tool("skip")
+        commit.on_click(lambda _: self._loop.mailbox.put("guess", self._guess.value))
+        ask = widgets.VBox([self._guess, commit, skip]).add_class("kit-ask")
+        return widgets.VBox([prompt.add_class("kit-prompt"), ask, self._verdict]).add_class(
+            "kit-question"
+        )
+
+    def _tool_box(self) -> widgets.Widget:
+        self._reflect = widgets.Textarea(placeholder=REFLECT, continuous_update=False)
+        self._reflect.add_class("kit-c-reflect")
+        self._reflect.observe(
+            lambda change: self._loop.mailbox.put("reflect", change["new"]), "value"
+        )
+        names = ("download", "lecture") if self._beats else ("download",)
+        tools = widgets.Box([self._tool(name) for name in names]).add_class("kit-tools")
+        return widgets.VBox([tools, self._reflect]).add_class("kit-foot")
+
+    def _lectern(self) -> widgets.Widget:
+        """What a lecture says now, above the page; it is there in lecture mode only."""
+        self._say_beat = widgets.HTML("").add_class("kit-beat")
+        turn = [self._tool(name) for name in ("back", "next")]
+        return widgets.Box([*turn, self._say_beat]).add_class("kit-lectern").add_class("kit-tools")
+
+    def _tool(self, name: str) -> widgets.Button:
+        label, _, tip = TOOLS[name]
+        button = widgets.Button(description=label, tooltip=tip).add_class(f"kit-c-{name}")
+        if name != "commit":
+            button.on_click(lambda _: self._loop.mailbox.put(name, None))
+        return button
+
+    # What a subclass answers.
+
+    def version(self) -> int:
+        """Grows with every change that a picture must show."""
+        raise NotImplementedError
+
+    def image(self, key: str, *, still: bool = False, kind: str | None = None) -> bytes:
+        """One picture; `kind` "png" or "svg" for a file to keep."""
+        raise NotImplementedError
+
+    def alt(self, key: str) -> str:
+        raise NotImplementedError
+
+    def words(self) -> dict[str, Any]:
+        """phase, status, summary, numbers; and broken: whether the run is."""
+        raise NotImplementedError
+
+    def answer(self) -> str | float:
+        """What is right, computed."""
+        raise NotImplementedError
+
+    def reveal(self) -> None:
+        """The question is done with: show what was kept back."""
+
+    def do(self, name: str, value: Any) -> None:
+        """What a control or button of the page's own asks for."""
+        raise NotImplementedError
+
+    def pointed(self, key: str, across: float, down: float) -> None:
+        """The reader points into a picture, at shares of its width and height."""
+
+    def columns(self) -> Mapping[str, Sequence[float]]:
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Settings and whatever else a saved run says besides its columns."""
+        raise NotImplementedError
+
+    def show_controls(self) -> None:
+        """Bring the controls in line with the state."""
+
+    # What the reader does (kit.live.loop.Show).
+
+    def handle(self, name: str, value: Any) -> None:
+        if name in ("guess", "skip"):
+            self._done_asking(value)
+        elif name == "reflect":
+            self.prediction.reflection = str(value)
+        elif name == "download":
+            self._stage.hand_over("sharpness-kit.zip", "application/zip", self.files())
+        elif name == "lecture":
+            on = not self._stage.lecture
+            self._stage.lecture = on
+            (self.add_class if on else self.remove_class)("kit-lecture")
+            if on and self._beat < 0:
+                self._go_to_beat(0)
+        elif name in ("back", "next"):
+            self._go_to_beat(self._beat + (1 if name == "next" else -1))
+        elif name.startswith("point "):
+            self.pointed(name.removeprefix("point "), *value)
+        else:
+            self.do(name, value)
+
+    def _done_asking(self, guess: str | float | None) -> None:
+        """Keep the guess, say how near it was, and show what there is."""
+        prediction = self.prediction
+        if not prediction.open:
+            return
+        if guess is None:
+            prediction.skipped = True
+        else:
+            prediction.guess, prediction.answer = guess, self.answer()
+            prediction.verdict = self.question.verdict(guess, prediction.answer)
+        said = f"{prediction.verdict} {self.question.because}".strip()
+        self._verdict.value = f"<p>{html.escape(said)}</p>" if said else ""
+        self.remove_class("kit-asking")
+        self.add_class("kit-answered")
+        self.reveal()
+        self._shown = -1
+
+    def _go_to_beat(self, index: int) -> None:
+        if not self._beats:
+            return
+        self._beat = min(max(index, 0), len(self._beats) - 1)
+        beat = self._beats[self._beat]
+        if self.prediction.open:
+            self._done_asking(None)
+        for name, value in beat.do:
+            self.handle(name, value)
+        place = f"Beat {self._beat + 1} of {len(self._beats)}: "
+        self._say_beat.value = f"<p><b>{place}</b>{html.escape(beat.say)}</p>"
+        self._stage.announce = place + beat.say
+
+    # What the live loop asks for.
+
+    def draw(self) -> Iterator[None]:
+        self._images = {}
+        for key in self._keys:
+            if key in self._visible:
+                self._images[key] = self.image(key)
+                yield
+
+    def send(self, frame: int) -> None:
+        self._frames += 1
+        words = self.words()
+        self._stage.frame(frame, self._images, words["numbers"], words["phase"])
+        if self._frames % WORDS_EVERY == 0:
+            self._describe(words)
+
+    def still(self) -> None:
+        """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later."""
+        if self.version() == self._shown:
+            return
+        self._shown = self.version()
+        self._stage.stills = {key: self.image(key, still=True) for key in self._keys}
+        words = self.words()
+        self._stage.numbers = words["numbers"]
+        self._describe(words)
+        self.show_controls()
+        self._say(words)
+
+    def _describe(self, words: Mapping[str, Any]) -> None:
+        self._stage.alts = {key: self.alt(key) for key in self._keys}
+        self._stage.words = words["summary"]
+
+    def _say(self, words: Mapping[str, Any]) -> None:
+        self._stage.broken = words["broken"]
+        self._stage.phase = words["phase"]
+        self._stage.status = words["status"]
+
+    def _on_message(self, content: dict) -> None:
+        """From the page, perhaps on another thread: note what is in view, pass on the rest."""
+        kind = content.get("type")
+        if kind == "ack":
+            self._visible = set(content.get("visible", ())) & set(self._keys)
+            wanted = content.get("width", WIDTH)
+            self._width = next((w for w in WIDTHS if w >= wanted), WIDTH)
+            self.acknowledged(content.get("frame"))
+        elif kind == "point" and content.get("key") in self._keys:
+            place = float(content["across"]), float(content["down"])
+            self._loop.mailbox.put(f"point {content['key']}", place)
+        elif kind == "beat":
+            self._loop.mailbox.put("next" if content.get("by", 1) > 0 else "back", None)
+
+    def acknowledged(self, frame: int) -> None:
+        self._loop.mailbox.put("ack", frame)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """The widget, and its pictures for where no widget can be shown."""
+        return super()._repr_mimebundle_(**kwargs) | {"text/html": self._stage.preview()}
+
+    # Files.
+
+    def content(self) -> dict[str, Any]:
+        """Everything that a saved run holds; what was not measured is null."""
+        asked = {} if self.question is None else {"prediction": self.prediction.as_dict()}
+        columns = {name: list(column) for name, column in self.columns().items()}
+        return plain(self.state() | asked | {"history": columns})
+
+    def files(self) -> bytes:
+        """A zip with each picture as PNG and SVG, the columns as CSV and everything as JSON."""
+        content = self.content()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for key in self._keys:
+                for kind in ("png", "svg"):
+                    archive.writestr(f"{key}.{kind}", self.image(key, still=True, kind=kind))
+            archive.writestr("data.csv", as_csv(self.columns()))
+            archive.writestr("run.json", json.dumps(content, allow_nan=False, indent=1))
+        return buffer.getvalue()
+
+    def notes(self) -> dict[str, str]:
+        """What a picture that is kept says about itself."""
+        state = {name: value for name, value in self.state().items() if name != "history"}
+        return {"Software": "sharpness-kit", "Settings": json.dumps(plain(state))}
+
+
+class ScenePage(LivePage):
+    """A page that shows a `Scene`: its pictures beside its controls."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._pictures = {key: kind() for key, kind in scene.pictures.items()}
+        super().__init__(scene.title, list(scene.pictures), scene.question, scene.beats)
+        self._stage.pointable = list(scene.pointable)
+        self._knobs = Knobs(scene, self._loop.mailbox.put)
+        self._lay_out(self._knobs.box, self._knobs.names())
+
+    def version(self) -> int:
+        return self.scene.version
+
+    def image(self, key: str, *, still: bool = False, kind: str | None = None) -> bytes:
+        width = WIDTH if still else self._width
+        notes = None if kind is None else self.notes()
+        picture = self._pictures[key]
+        return picture.encode(self.scene, still=still, kind=kind, width=width, notes=notes)
+
+    def alt(self, key: str) -> str:
+        return self._pictures[key].alt(self.scene)
+
+    def words(self) -> dict[str, Any]:
+        scene = self.scene
+        return {
+            "phase": scene.phase(),
+            "status": scene.status,
+            "summary": scene.summary(),
+            "numbers": scene.numbers(),
+            "broken": False,
+        }
+
+    def answer(self) -> str | float:
+        return self.scene.answer()
+
+    def reveal(self) -> None:
+        self.scene.show()
+
+    def do(self, name: str, value: Any) -> None:
+        self.scene.do(name, value)
+        refused = self.scene.status.startswith("Not done")
+        self._knobs.sync(skip=None if refused else name)
+        if self.scene.running:
+            words = self.words()
+            self._say(words)
+            self._stage.count(words["numbers"], words["phase"])
+        else:  # the numbers are there before the pictures are drawn
+            words = self.words()
+            self._stage.count(words["numbers"], words["phase"])
+
+    def pointed(self, key: str, across: float, down: float) -> None:
+        place = self._pictures[key].point(across, down)
+        if place is not None:
+            self.scene.version += 1
+            self.scene.point(key, place)
+            self._knobs.sync()
+
+    def show_controls(self) -> None:
+        self._knobs.sync()
+
+    def columns(self) -> Mapping[str, Sequence[float]]:
+        return self.scene.columns()
+
+    def state(self) -> dict[str, Any]:
+        return {"format": "sharpness-kit scene 1", "page": self.scene.title} | {
+            "settings": self.scene.settings()
+        }
+
+    def running(self) -> bool:
+        return self.scene.running
+
+    def work(self, seconds: float) -> None:
+        self.scene.work(seconds)
+
+    def lost(self) -> None:
+        """The page has stopped answering: closed, hidden, asleep, or the network is gone."""
+        self.scene.do("pause", "Paused: the page was not seen for 10 seconds. Press Run to go on.")
+
+
+def as_csv(columns: Mapping[str, Sequence[float]]) -> str:
+    """Columns as text, with their names above; empty where nothing was measured.
+
+    >>> as_csv({"step": [0.0, 1.0], "loss": [0.5, math.nan]})
+    'step,loss\\r\\n0.0,0.5\\r\\n1.0,\\r\\n'
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row])
+    return buffer.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: NaN and infinity become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value

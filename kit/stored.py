@@ -1,0 +1,67 @@
+"""Runs that are kept, so that a page can open on the beginning of one before anything trains.
+
+`python -m kit.stored` makes them again (a minute); tests/test_stored.py holds them to a fresh run.
+
+>>> columns = stored_run("edge")
+>>> columns["step"][:3], len(columns["step"]) == len(columns["sharpness"])
+([0.0, 3.0, 6.0], True)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from kit.checks import check_one_of
+
+FOLDER = Path(__file__).parent / "runs"
+STEPS = {"edge": 600, "slow": 600}  # preset -> steps
+COLUMNS = (
+    "step",
+    "loss",
+    "test_loss",
+    "threshold",
+    "sharpness",
+    "invariant_sharpness",
+    "jacobian_max",
+    "jacobian_mean",
+    "loss_gap",
+    "loss_gap_se",
+    "error_gap",
+    "error_gap_se",
+)
+MEASURES = ("sharpness", "invariant_sharpness", "jacobian_max", "jacobian_mean")
+EVERY = 3
+
+
+def stored_run(preset: str) -> dict[str, list[float]]:
+    """The kept run of a preset as equally long columns, a row every third step, seed 0."""
+    check_one_of("preset", preset, STEPS)
+    columns = json.loads((FOLDER / f"{preset}.json").read_text(encoding="utf-8"))
+    return {name: [math.nan if v is None else v for v in column] for name, column in columns.items()}
+
+
+def make_run(preset: str, steps: int | None = None) -> dict[str, list[float]]:
+    """The same from scratch: `steps` of them, or as many as are kept."""
+    from kit.presets import PRESETS
+
+    run = PRESETS[preset].build(measures=MEASURES, seed=0, every=EVERY)
+    run.run(STEPS[preset] if steps is None else steps)
+    return {name: run.history[name][::EVERY] for name in COLUMNS}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for preset in STEPS:
+        columns = {
+            name: [float(f"{v:.5g}") if math.isfinite(v) else None for v in column]
+            for name, column in make_run(preset).items()
+        }
+        text = json.dumps(columns, separators=(",", ":"))
+        (FOLDER / f"{preset}.json").write_text(text + "\n", encoding="utf-8")
+        print(f"{preset}: {len(columns['step'])} rows")
+
+
+if __name__ == "__main__":
+    main()

@@ -39,7 +39,7 @@ def stored_run(preset: str) -> dict[str, list[float]]:
     """The kept run of a preset as equally long columns, a row every third step, seed 0."""
     check_one_of("preset", preset, STEPS)
     columns = json.loads((FOLDER / f"{preset}.json").read_text(encoding="utf-8"))
-    return {name: [math.nan if v is None else v for v in column] for name, column in columns.items()}
+    return {n: [math.nan if v is None else v for v in column] for n, column in columns.items()}
 
 
 def make_run(preset: str, steps: int | None = None) -> dict[str, list[float]]:

@@ -13,6 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from kit.live.session import WATCHING, Session
+from kit.live.text import decades
 from kit.load import dataset_names
 from kit.models import ACTIVATIONS
 from kit.presets import PRESETS
@@ -71,8 +72,7 @@ OPTIMIZERS = {
     "Adam": ("adam", False),
 }
 EVERY = (1, 3, 5, 9, 15, 25)
-STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # of a decade: halves and doubles stay exact
-LEARNING_RATES = (*(float(f"{m}e{e}") for e in (-3, -2, -1, 0) for m in STEPS), 10.0)
+LEARNING_RATES = decades(1e-3, 10.0)
 LARGER = (1.5, 2, 3, 4, 5, 7, 10, 20, 30, 50, 70, 100)
 FACTORS = (*(1 / factor for factor in reversed(LARGER)), 1.0, *map(float, LARGER))
 LABELS = {"lr": "{:g}", "rescale": "× {:.2g}", "every": "{} steps"}

@@ -105,13 +105,7 @@ class Explorer(LivePage):
         """Start the live loop; returns at once. Needs a running event loop, as in a notebook."""
         if self.session.watching:
             raise RuntimeError(f"run(): {WATCHING} Start that loop instead.")
-        if self._loop._loop is None:
-            raise RuntimeError("run() needs a running event loop: use it in a notebook")
-        self._loop.mailbox.put("run")
-
-    def pause(self) -> None:
-        """Stop training; the picture stays."""
-        self._loop.mailbox.put("pause")
+        super().run()
 
     def save(self, path: str | os.PathLike) -> None:
         """Write settings, interventions and history as JSON; an existing file is kept on failure.

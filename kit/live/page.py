@@ -121,6 +121,17 @@ class LivePage(widgets.VBox):
             button.on_click(lambda _: self._loop.mailbox.put(name, None))
         return button
 
+    def run(self) -> None:
+        """Start the live loop; returns at once. Needs a running event loop, as in a notebook."""
+        if self._loop._loop is None:
+            raise RuntimeError("run() needs a running event loop: use it in a notebook")
+        if not self.running():
+            self._loop.mailbox.put("run")
+
+    def pause(self) -> None:
+        """Stop; the pictures stay."""
+        self._loop.mailbox.put("pause")
+
     # What a subclass answers.
 
     def version(self) -> int:

@@ -33,7 +33,7 @@ from matplotlib.ticker import (
 from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
-from kit.training import Intervention
+from kit.history import Intervention
 
 # Okabe and Ito's colours, one a quantity, on every page.
 LOSS, TEST_LOSS = "#555555", "#9a9a9a"

@@ -77,6 +77,9 @@ class Scene:
         self.revealed = self.question is None
         self.status = ""
         self.begin()
+        for control in self.controls:
+            if control.name in self.values:
+                control.check(self.values[control.name])
 
     # What a subclass says.
 

@@ -9,14 +9,10 @@ from __future__ import annotations
 import math
 
 from kit.live.session import Session
+from kit.live.text import short
 from kit.measuring import MeasuredRun
 
 AT_EDGE = 0.95  # of the threshold
-
-
-def short(value: float, digits: int = 3) -> str:
-    """Three digits, or a dash for what was not measured."""
-    return f"{value:#.{digits}g}".removesuffix(".") if math.isfinite(value) else "–"
 
 
 def last(training: MeasuredRun, column: str) -> float:

@@ -14,12 +14,14 @@ SOON = 20_000
 class LivePage:
     """One explorer on a page. Everything is done with the keyboard."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, *, skip: bool = True) -> None:
         self.page = page
         page.set_default_timeout(SOON)
         self.root = page.locator(".kit-explorer").first
         expect(self.root.locator("img.kit-panel[src]").first).to_be_visible(timeout=START)
-        expect(self.button("Run or pause").or_(self.button("Run"))).to_be_visible(timeout=SOON)
+        if skip:
+            self.press("skip")
+            expect(self.button("Run or pause").or_(self.button("Run"))).to_be_visible(timeout=SOON)
 
     def button(self, name: str):
         return self.root.get_by_role("button", name=name, exact=True)

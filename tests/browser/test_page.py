@@ -1,21 +1,23 @@
 """The live page in Voila, driven by key presses in a real Chromium."""
 
+import json
 import re
+import zipfile
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.driver import NOTEBOOK, LivePage
+from tests.browser.driver import NOTEBOOK, START, LivePage
 
 PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture
 def open_page(visit, voila_server):
-    def open_page(**context):
+    def open_page(*, skip=True, **context):
         seen = visit(voila_server.url(NOTEBOOK), **context)
-        return seen, LivePage(seen.page)
+        return seen, LivePage(seen.page, skip=skip)
 
     return open_page
 
@@ -57,6 +59,47 @@ def test_a_reader_trains_changes_rescales_forks_and_resets(open_page):
     live.expect_value("step t", "0")
     assert live.value("threshold") == "10.0"
     live.screenshot("wide")
+    seen.check()
+
+
+def test_a_reader_guesses_and_is_told_how_near_it_was(open_page):
+    seen, live = open_page(skip=False)
+    threshold = live.root.locator(".kit-numbers").get_by_text("threshold", exact=True)
+    expect(live.root.locator(".kit-c-guess")).to_be_visible(timeout=START)
+    expect(threshold).to_have_count(0)
+    assert violations(seen.page) == []
+    live.screenshot("asking")
+    live.keys("guess", *["ArrowRight"] * 27)
+    live.press("commit")
+    expect(live.root.locator(".kit-verdict")).to_contain_text(re.compile("You said 5.4.*it is 5"))
+    expect(threshold).to_be_visible()
+    expect(live.root.locator(".kit-c-guess")).to_be_hidden()
+    live.root.locator(".kit-c-reflect textarea").fill("It stops by itself.")
+    live.root.locator(".kit-c-reflect textarea").press("Tab")
+    with seen.page.expect_download() as download:
+        live.press("download")
+    archive = zipfile.ZipFile(download.value.path())
+    run = json.loads(archive.read("run.json"))
+    assert run["prediction"]["guess"] == pytest.approx(5.4)
+    assert run["prediction"]["reflection"] == "It stops by itself."
+    assert run["config"]["seed"] == 0
+    assert {"sharpness.svg", "sharpness.png", "data.csv"} <= set(archive.namelist())
+    seen.check()
+
+
+def test_a_lecture_goes_from_beat_to_beat_by_arrow_keys(open_page):
+    seen, live = open_page()
+    live.press("lecture")
+    beat = live.root.locator(".kit-beat")
+    expect(beat).to_contain_text("Beat 1 of 6")
+    live.page.keyboard.press("ArrowRight")
+    expect(beat).to_contain_text("Beat 2 of 6")
+    live.expect_status("Running.")
+    live.wait_for_step(live.step() + 5)
+    live.page.keyboard.press("ArrowLeft")
+    expect(beat).to_contain_text("Beat 1 of 6")
+    assert violations(seen.page) == []
+    live.screenshot("lecture")
     seen.check()
 
 

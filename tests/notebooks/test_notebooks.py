@@ -27,10 +27,8 @@ def test_it_runs_and_ends(notebook, tmp_path):
 
 def test_it_ends_while_a_run_goes_on(notebook, tmp_path):
     """Background tasks never keep a notebook from completing."""
-    source = (
-        notebook.cells[1].source.replace("Explorer(", "page = Explorer(") + "\npage.run()\npage"
-    )
-    notebook.cells[1].source = source
+    *before, last = notebook.cells[1].source.splitlines()
+    notebook.cells[1].source = "\n".join([*before, f"page = {last}", "page.run()", "page"])
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
 

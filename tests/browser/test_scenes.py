@@ -1,0 +1,75 @@
+"""Every page that asks first, in Voila: guess, reveal, turn, download, axe, on a wide screen and a
+phone."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.driver import NOTEBOOK, START, LivePage
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SCENES = sorted(
+    path.name
+    for path in NOTEBOOKS.glob("*.ipynb")
+    if "ScenePage" in path.read_text(encoding="utf-8")
+)
+SCREENS = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+def violations(page):
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], [node["html"][:160] for node in rule["nodes"]][:3]) for rule in found]
+
+
+def test_there_are_scenes():
+    assert SCENES
+    assert NOTEBOOK not in SCENES
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("notebook", SCENES)
+def test_a_reader_guesses_turns_and_takes_it_home(visit, voila_server, notebook, screen):
+    seen = visit(voila_server.url(notebook), viewport=SCREENS[screen], has_touch=screen == "phone")
+    page, live = seen.page, LivePage(seen.page, skip=False)
+    name = f"{notebook.split('_')[0]}-{screen}"
+    expect(live.root.locator("button.kit-c-commit")).to_be_visible(timeout=START)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[screen]["width"]
+    assert violations(page) == []
+    live.screenshot(f"{name}-asking")
+
+    radio = live.root.locator(".kit-c-guess input[type=radio]")
+    if radio.count():
+        radio.first.focus()
+        page.keyboard.press("Space")
+    else:
+        live.keys("guess", "ArrowRight", "ArrowRight")
+    before = live.root.locator("img.kit-panel").first.get_attribute("src")
+    live.press("commit")
+    expect(live.root.locator(".kit-verdict")).to_contain_text("You said")
+    expect(live.root.locator("button.kit-c-commit")).to_be_hidden()
+    expect(live.root.locator("img.kit-panel").first).not_to_have_attribute("src", before)
+
+    slider = live.root.locator(".kit-bar [role=slider]").first
+    expect(slider).to_be_visible()
+    numbers = live.root.locator(".kit-numbers")
+    words = numbers.inner_text()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(numbers).not_to_have_text(re.compile(re.escape(words)))
+    for picture in live.root.locator("img.kit-panel").all():
+        assert re.search(r"[Nn]ow: .*\d", picture.get_attribute("alt"))
+    for control in live.root.locator("[role=slider], select, button, textarea").all():
+        assert control.get_attribute("aria-label") or control.inner_text(), control.inner_html()
+    with page.expect_download() as download:
+        live.press("download")
+    run = json.loads(zipfile.ZipFile(download.value.path()).read("run.json"))
+    assert run["prediction"]["verdict"]
+    assert violations(page) == []
+    live.screenshot(name)
+    seen.check()

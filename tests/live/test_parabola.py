@@ -1,0 +1,103 @@
+"""Page 1: what it says, and that nothing a reader does breaks it."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+
+from kit.live.parabola import STEPS, Parabola
+from tests.live.scenes import check_page, check_skipping, check_words, steps
+
+
+def shown():
+    scene = Parabola()
+    scene.show()
+    return scene
+
+
+def test_the_page_opens_locked_reveals_and_hands_over_its_files():
+    check_page(Parabola)
+    check_skipping(Parabola)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps(Parabola()))
+def test_no_order_of_actions_breaks_it(actions):
+    scene = shown()
+    for name, value in actions:
+        scene.do(name, value)
+        assert not scene.status.startswith("Not done")
+        check_words(scene)
+        assert 0 <= scene.shown <= STEPS
+
+
+def test_the_answer_is_two_over_the_curvature():
+    assert Parabola().answer() == pytest.approx(2 / 1.25, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("lr", "what"),
+    [(0.6, "comes down on its own side"), (1.2, "swings, and comes down"), (2.0, "moves away")],
+)
+def test_the_three_regimes_of_the_prose(lr, what):
+    scene = shown()
+    scene.do("flat", 1.25)
+    scene.do("lr", lr)
+    assert what in scene.phase()
+    ends_lower = scene.losses[-1] < scene.losses[0]
+    assert ends_lower == (what != "moves away")
+    changes_side = scene.path[1, 0] * scene.path[0, 0] < 0
+    assert changes_side == (what != "comes down on its own side")
+
+
+def test_the_flat_direction_keeps_96_percent_a_step():
+    scene = shown()
+    for name, value in (("sharp", 4.0), ("flat", 0.1), ("lr", 0.4)):
+        scene.do(name, value)
+    assert scene.path[11, 1] / scene.path[10, 1] == pytest.approx(0.96)
+    assert "stable" in " ".join(scene.numbers()[-1])
+
+
+def test_momentum_moves_the_threshold_up_and_nesterov_down():
+    scene = shown()
+    scene.do("lr", 1.0)
+    edges = {}
+    for method in ("plain", "heavy ball", "nesterov"):
+        scene.do("method", method)
+        edges[method] = float(scene.numbers()[-1][1])
+    assert edges == {"plain": 2.0, "heavy ball": 3.0, "nesterov": 1.5}
+
+
+def test_running_comes_to_its_end_by_itself(monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr("kit.live.parabola.time.perf_counter", lambda: next(clock))
+    scene = shown()
+    scene.do("run")
+    assert scene.running
+    assert scene.shown == 0
+    while scene.running:
+        scene.work(0.01)
+    assert scene.shown == STEPS
+    assert scene.status == f"{STEPS} steps."
+
+
+def test_pointing_moves_the_start_to_the_nearest_place():
+    scene = shown()
+    scene.point("landscape", (None, 1.04, -99.0))
+    assert (scene.values["x"], scene.values["y"]) == (1.0, -3.0)
+    assert scene.path[0].tolist() == [1.0, -3.0]
+
+
+def test_a_value_that_no_slider_has_is_refused_and_loses_nothing():
+    scene = shown()
+    scene.do("lr", 17.0)
+    assert scene.status.startswith("Not done: lr: got 17.0; takes one of 0.05")
+    assert scene.values["lr"] == 0.5
+    scene.do("nothing", 1)
+    assert scene.status.startswith("Not done: nothing")
+
+
+def test_the_page_needs_no_torch():
+    code = "import sys; from kit.live.parabola import Parabola; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -87,6 +87,11 @@ class EigenTracker:
         """Forget the vectors: the next measurement is a cold one. Call after a jump."""
         self._last = self._before = None
 
+    @property
+    def vector(self) -> Tensor | None:
+        """The unit Ritz vector of the last value, (P,); None before a first measurement."""
+        return None if self._last is None else self._last[:, 0]
+
     def measure(self, objective: Objective) -> Tracked:
         """Measure at the objective's present parameters; NaN where they have diverged."""
         check = self._last is None or self._count % COLD_EVERY == 0

@@ -24,6 +24,7 @@ from xml.sax.saxutils import escape
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, PngImagePlugin
 
 from kit.live.panels import DPI, HEIGHT, WIDTH
@@ -58,10 +59,12 @@ class Picture:
     @staticmethod
     def axes(figure: Figure, xlabel: str, ylabel: str, title: str = "", place=None):
         """Axes in the kit's style; `place` is (left, bottom, width, height) of the figure."""
-        ax = figure.add_axes((0.115, 0.14, 0.845, 0.765) if place is None else place)
+        ax = figure.add_axes((0.145, 0.14, 0.815, 0.765) if place is None else place)
         ax.set_title(title, fontsize=9.5, loc="left", y=1.0, pad=4, color=INK)
         ax.set_xlabel(xlabel, fontsize=9, color=SOFT, labelpad=2)
-        ax.set_ylabel(ylabel, fontsize=9, color=SOFT, labelpad=2)
+        ax.set_ylabel(ylabel, fontsize=9, color=SOFT)
+        ax.yaxis.set_label_coords(-0.125, 0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(6))
         ax.tick_params(labelsize=8.5, length=3, colors=SOFT)
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(RULE)

@@ -1,0 +1,523 @@
+"""Page 3: the toy with one cubic term, then the same two numbers of a network that trains."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kit import stabilisation
+from kit.live.panels import LOSS, SHARPNESS, THRESHOLD
+from kit.live.picture import SOFT, Picture
+from kit.live.question import Question
+from kit.live.scene import Beat, Control, Scene
+from kit.live.text import short
+
+ETA = 0.2  # of the toy, and of the network at the start
+STEPS = 500  # of the toy
+SHOWN = 250  # steps in the pictures
+TOY_A_SECOND = 60
+BRANCH = 60  # steps without the cubic term
+DISPLACED = "#56B4E9"  # x, everywhere on this page
+ALPHAS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
+START = 0.05, -0.3  # x and y of the toy
+RATES = (0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
+AT_EDGE = 0.97  # of the threshold, from where an eigenvalue counts as sitting there
+COUNT_EVERY = 20  # steps
+CHOICES = (
+    "nothing: the run blows up",
+    "the curvature: where x is large the loss is less curved",
+    "the learning rate: it gets smaller",
+)
+
+
+class Plane(Picture):
+    """Displacement along the top eigenvector against sharpness minus 2/eta."""
+
+    def build(self, figure) -> None:
+        self.ax = self.axes(
+            figure,
+            "size of the displacement |x| along the top eigenvector",
+            "sharpness − 2/η",
+            "the two numbers",
+        )
+        self.ax.axhline(0, color=THRESHOLD, ls="--", lw=1.2)
+        place = {"fontsize": 9, "color": SOFT, "transform": self.ax.transAxes}
+        self.words = [
+            self.ax.text(x, y, text, ha=ha, va=va, **place)
+            for x, y, ha, va, text in (
+                (0.02, 0.03, "left", "bottom", "1 sharpening ↑"),
+                (0.02, 0.97, "left", "top", "2 blowing up →"),
+                (0.98, 0.97, "right", "top", "3 self-stabilising ↓"),
+                (0.98, 0.03, "right", "bottom", "4 returning ←"),
+            )
+        ]
+        (self.line,) = self.ax.plot([], [], "-", color=SHARPNESS, lw=1.1, alpha=0.8, animated=True)
+        (self.branch,) = self.ax.plot([], [], ":", color="#000000", lw=1.6, animated=True)
+        (self.dot,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=10, animated=True)
+        self.moving = [self.line, self.branch, self.dot]
+        self.limits: tuple[float, float] = (0, 0)
+
+    def update(self, scene):
+        x, y = np.abs(scene.x[-SHOWN:]), scene.y[-SHOWN:]
+        self.line.set_data(x, y)
+        self.dot.set_data(x[-1:], y[-1:])
+        branch = np.abs(scene.branch)
+        self.branch.set_data(branch, np.full(len(branch), scene.branch_height))
+        wide = _room(np.nanmax(x, initial=1e-3))
+        high = _room(np.nanmax(np.abs(y), initial=1e-3))
+        for text in self.words:
+            text.set_visible(scene.revealed)
+        if (wide, high) != self.limits:
+            self.limits = wide, high
+            self.ax.set_xlim(0, wide)
+            self.ax.set_ylim(-high, high)
+        return wide, high, scene.revealed
+
+    def alt(self, scene) -> str:
+        return (
+            "A plane of displacement and sharpness minus the threshold. Now: |x| = "
+            f"{short(abs(scene.x[-1]))}, sharpness minus 2/η = {short(scene.y[-1])}."
+        )
+
+
+class Course(Picture):
+    """Sharpness and displacement, step by step."""
+
+    def build(self, figure) -> None:
+        upper = (0.145, 0.58, 0.815, 0.325)
+        lower = (0.145, 0.14, 0.815, 0.325)
+        self.above = self.axes(figure, "", "λ", "sharpness λ and 2/η", upper)
+        self.below = self.axes(figure, "step t", "x", "displacement x", lower)
+        self.above.tick_params(labelbottom=False)
+        (self.edge,) = self.above.plot([], [], "--", color=THRESHOLD, lw=1.2, animated=True)
+        (self.sharpness,) = self.above.plot([], [], color=SHARPNESS, lw=1.6, animated=True)
+        (self.x,) = self.below.plot([], [], color=DISPLACED, lw=1.0, animated=True)
+        (self.branch,) = self.below.plot([], [], ":", color="#000000", lw=1.4, animated=True)
+        self.moving = [self.edge, self.sharpness, self.x, self.branch]
+
+    def update(self, scene):
+        steps = np.arange(len(scene.x))[-SHOWN:] + scene.first
+        y, x = scene.y[-SHOWN:] + scene.edge, scene.x[-SHOWN:]
+        self.sharpness.set_data(steps, y)
+        self.x.set_data(steps, x)
+        span = (float(steps[0]), float(max(steps[0] + SHOWN, steps[-1] + BRANCH)))
+        self.edge.set_data(span, [scene.edge, scene.edge])
+        self.branch.set_data(scene.branch_step + np.arange(len(scene.branch)), scene.branch)
+        high = _room(np.nanmax(np.abs(x), initial=1e-3))
+        reach = _room(np.nanmax(np.abs(y - scene.edge), initial=0.01))
+        # Axes move in leaps: to draw them anew takes as long as ten frames.
+        start = 50 * (span[0] // 50)
+        wanted = (start, start + SHOWN + BRANCH + 50, high, reach, scene.edge)
+        if wanted != self._drawn:
+            self.above.set_xlim(*wanted[:2])
+            self.below.set_xlim(*wanted[:2])
+            self.below.set_ylim(-high, high)
+            self.above.set_ylim(scene.edge - reach, scene.edge + reach)
+        return wanted
+
+    def alt(self, scene) -> str:
+        return (
+            f"Sharpness and displacement over the last steps. Now: at step {scene.step} sharpness "
+            f"is {short(scene.y[-1] + scene.edge)}, the threshold {short(scene.edge)}, x is "
+            f"{short(scene.x[-1])}."
+        )
+
+
+class Slice(Picture):
+    """The loss along the top eigenvector, with the present point and the next."""
+
+    def build(self, figure) -> None:
+        self.ax = self.axes(
+            figure,
+            "distance s along the top eigenvector v",
+            "loss − its least value here",
+            "the loss, sliced along v",
+        )
+        (self.parabola,) = self.ax.plot([], [], ":", color="#000000", lw=1.4, animated=True)
+        (self.loss,) = self.ax.plot([], [], color=LOSS, lw=1.8, animated=True)
+        (self.hop,) = self.ax.plot([], [], "-", color=DISPLACED, lw=1.2, animated=True)
+        (self.dot,) = self.ax.plot([], [], "o", color=DISPLACED, ms=10, animated=True)
+        self.moving = [self.parabola, self.loss, self.hop, self.dot]
+
+    def update(self, scene):
+        s, loss, parabola, dots = scene.slice()
+        low = loss.min()
+        self.loss.set_data(s, loss - low)
+        self.parabola.set_data(s, parabola - low)
+        self.hop.set_data(dots[:, 0], dots[:, 1] - low)
+        self.dot.set_data(dots[:1, 0], dots[:1, 1] - low)
+        wide, high = _room(np.abs(s).max() / 1.3), _room(float((loss - low).max()))
+        self.ax.set_xlim(-1.1 * wide, 1.1 * wide)
+        self.ax.set_ylim(-0.05 * high, high)
+        return wide, high
+
+    def alt(self, scene) -> str:
+        return (
+            "The loss along the top eigenvector, and the parabola with its curvature. Now: the "
+            f"parameters are at s = {short(scene.x[-1])} from the lowest point of the parabola."
+        )
+
+
+class Losses(Picture):
+    """The loss, which swings from step to step, and falls all the same."""
+
+    def build(self, figure) -> None:
+        self.ax = self.axes(figure, "step t", "loss", "the loss, and its mean over two steps")
+        (self.loss,) = self.ax.plot([], [], color="#b0b0b0", lw=1.0, animated=True)
+        (self.mean,) = self.ax.plot([], [], color=LOSS, lw=1.8, animated=True)
+        self.moving = [self.loss, self.mean]
+
+    def update(self, scene):
+        loss = np.array(scene.losses[-SHOWN:])
+        steps = np.arange(len(scene.losses))[-SHOWN:] + scene.first
+        self.loss.set_data(steps, loss)
+        self.mean.set_data(steps[1:], (loss[1:] + loss[:-1]) / 2)
+        start = 50 * (steps[0] // 50)
+        low, high = float(np.nanmin(loss)), float(np.nanmax(loss))
+        room = _room(max(high - low, 1e-3))
+        middle = round((low + high) / 2 / (room / 4)) * (room / 4)
+        wanted = (start, start + SHOWN + BRANCH + 50, middle, room)
+        if wanted != self._drawn:
+            self.ax.set_xlim(*wanted[:2])
+            self.ax.set_ylim(middle - 0.8 * room, middle + 0.8 * room)
+        return wanted
+
+    def alt(self, scene) -> str:
+        return f"The loss over the last steps. Now: {short(scene.losses[-1])} at step {scene.step}."
+
+
+class Stabilise(Scene):
+    """Why does it stop at 2/eta? Two numbers, of a toy or of a network.
+
+    `x` and `y` are the displacement along the top eigenvector and sharpness minus 2/eta at each
+    step from `first` on; `branch` is x on the way without the cubic term, if it was asked for.
+    """
+
+    title = "Why does it stop at 2/η?"
+    controls = (
+        Control("run", "Run", "Run or pause", "Descend, and measure at every step"),
+        Control("step", "Step", "One step", "A single step"),
+        Control("again", "Restart", "Back to the start", "Back to step 0"),
+        Control(
+            "cut",
+            "No cubic term",
+            "Go on without the cubic term",
+            "Sixty steps from here on the loss without terms of third order: the dotted line",
+        ),
+        Control(
+            "what",
+            "descend on",
+            "what descends",
+            "A toy with two numbers, or a network with 7,434",
+            options={"the toy": "toy", "a network": "network"},
+        ),
+        Control(
+            "alpha",
+            "drift α",
+            "drift alpha of the toy",
+            "How fast the toy's sharpness grows by itself",
+            values=ALPHAS,
+            bar=True,
+        ),
+        Control(
+            "lr",
+            "learning rate η",
+            "learning rate eta of the network",
+            "Of the network; the toy has η = 0.2",
+            values=RATES,
+        ),
+    )
+    pictures: ClassVar = {"plane": Plane, "course": Course, "slice": Slice, "losses": Losses}
+    question = Question(
+        "Sharpness has passed 2/η. Now the displacement x changes sign at every step, and grows. "
+        "What ends it?",
+        choices=CHOICES,
+        because="As x grows, the cubic term pulls sharpness down, below 2/η. Then x shrinks, and "
+        "all begins again. Press Run.",
+    )
+    beats = (
+        Beat(
+            "sharpness drifts up, towards 2/η.",
+            (("reset", None), ("what", "toy"), ("alpha", 0.02), ("run", None)),
+        ),
+        Beat("without the cubic term nothing stops it.", (("pause", None), ("cut", None))),
+        Beat("no drift: it comes to rest below 2/η.", (("alpha", 0.0), ("run", None))),
+        Beat("a stronger drift: wider and faster loops.", (("alpha", 0.05), ("run", None))),
+        Beat("a network of 7,434 numbers.", (("what", "network"), ("run", None))),
+    )
+
+    def begin(self) -> None:
+        self.values = {"what": "toy", "alpha": 0.02, "lr": ETA}
+        self._restart()
+        if not self.revealed:
+            self._toy_steps(self._cut_before())
+            self.status = "The toy has passed 2/η."
+        else:
+            self._toy_steps(SHOWN)
+
+    def _cut_before(self) -> int:
+        """Steps up to where x has grown to a third of what bends sharpness down."""
+        x, _ = stabilisation.toy_path(*START, eta=ETA, alpha=self.values["alpha"], steps=STEPS)
+        large = np.abs(x) > math.sqrt(2 * self.values["alpha"]) / 3
+        return int(np.argmax(large))
+
+    def _restart(self) -> None:
+        self.running = False
+        self.first, self.training = 0, None
+        self.branch, self.branch_step, self.branch_height = np.zeros(0), 0, 0.0
+        self._due = 0.0
+        self._sliced: tuple[int, Any] | None = None
+        self.at_edge: int | None = None
+        self.reversals: list[bool] = []  # whether a step went back along v, after the one before
+        if self.values["what"] == "toy":
+            self.eta = ETA
+            self.x, self.y = np.array(START[:1]), np.array(START[1:])
+            self.losses = [self._toy_loss()]
+        else:
+            self._build_network()
+        self.status = "At the start. Press Run."
+
+    @property
+    def edge(self) -> float:
+        """2 / eta."""
+        return 2 / self.eta
+
+    @property
+    def step(self) -> int:
+        return self.first + len(self.x) - 1
+
+    # The toy.
+
+    def _toy_loss(self) -> float:
+        x, y = self.x[-1], self.y[-1]
+        return float(0.5 * (self.edge + y) * x * x - self.values["alpha"] * y)
+
+    def _toy_steps(self, n: int) -> None:
+        for _ in range(n):
+            x, y = stabilisation.toy_path(
+                float(self.x[-1]),
+                float(self.y[-1]),
+                eta=self.eta,
+                alpha=self.values["alpha"],
+                steps=1,
+            )
+            self.x, self.y = np.append(self.x, x[1]), np.append(self.y, y[1])
+            self.losses.append(self._toy_loss())
+            moves = np.diff(self.x[-3:])
+            self.reversals.append(len(moves) == 2 and bool(moves[0] * moves[1] < 0))
+
+    # The network.
+
+    def _build_network(self) -> None:
+        from kit.live.session import ready_process
+        from kit.presets import PRESETS
+
+        ready_process()
+        self.eta = self.values["lr"]
+        self.training = PRESETS["slow"].build(measures=("sharpness",), lr=self.eta, every=1)
+        self._v, self._older, self._moves = None, None, []
+        self.x, self.y, self.losses = np.zeros(0), np.zeros(0), []
+        self._look()
+
+    def _look(self) -> None:
+        """The two numbers at the network's present parameters."""
+        training = self.training
+        value = training.history["sharpness"][-1]
+        v = training.probes["sharpness"].tracker.vector
+        # An eigenvector has two signs; where two take turns at the top, the older one tells.
+        known = [u for u in (self._v, self._older) if u is not None]
+        nearest = max(known, key=lambda u: abs(float(u @ v)), default=v)
+        v = v if float(v @ nearest) >= 0 else -v
+        self._v, self._older = v, self._v
+        self.x = np.append(self.x, stabilisation.displacement(training.objective, v, value))
+        self.y = np.append(self.y, value - self.edge)
+        self.losses.append(training.history["loss"][-1])
+        if training.steps % COUNT_EVERY == 0:
+            self._count()
+
+    def _count(self) -> None:
+        """How many eigenvalues sit at the edge."""
+        from kit.curvature import eigenvalues
+
+        top = eigenvalues(self.training.objective, 4, tol=1e-2, start=self._v[:, None]).values
+        self.at_edge = int((top > AT_EDGE * self.edge).sum())
+
+    def _network_step(self) -> None:
+        before = self.training.objective.flat_parameters()
+        if self.training.step() == 0 or self.training.diverged is not None:
+            self.running = False
+            self.status = f"The run broke: {self.training.diverged.reason}. Restart it."
+            return
+        self._look()
+        self._moves = [*self._moves[-1:], self.training.objective.flat_parameters() - before]
+        along = [float(move @ self._v) for move in self._moves]
+        self.reversals.append(len(along) == 2 and along[0] * along[1] < 0)
+
+    # What the reader does.
+
+    def changed(self, name: str) -> None:
+        if name == "what" or (name == "lr" and self.values["what"] == "network"):
+            self._restart()
+        elif name == "alpha" and self.values["what"] == "toy":
+            self._restart()
+            self._toy_steps(SHOWN)
+            self.status = "The toy, from its start."
+        else:
+            which = "toy" if name == "alpha" else "network"
+            self.status = f"This one is of the {which}."
+
+    def pressed(self, name: str) -> None:
+        if name == "run":
+            self.running = not self.running
+            self._due = time.perf_counter()
+            self.status = "Running." if self.running else "Paused."
+        elif name == "step":
+            self.running = False
+            self._one()
+            self.status = f"One step, to step {self.step}."
+        elif name == "again":
+            self._restart()
+        else:
+            self._cut()
+
+    def _one(self) -> None:
+        if self.training is None:
+            self._toy_steps(1)
+        else:
+            self._network_step()
+
+    def _cut(self) -> None:
+        """The way on without the cubic term."""
+        if self.training is None:
+            self.branch, _ = stabilisation.toy_path(
+                float(self.x[-1]),
+                float(self.y[-1]),
+                eta=self.eta,
+                alpha=self.values["alpha"],
+                steps=BRANCH,
+                cubic=False,
+            )
+        else:
+            self.branch = np.array(
+                list(
+                    stabilisation.quadratic_descent(
+                        self.training.objective, self._v, self.eta, BRANCH
+                    )
+                )
+            )
+        self.branch_step, self.branch_height = self.step, float(self.y[-1])
+        grew = abs(self.branch[-1]) / max(abs(self.branch[0]), 1e-12)
+        self.status = (
+            f"Without terms of third order: |x| is multiplied by {short(grew)} in {BRANCH} steps "
+            "(dotted)."
+        )
+
+    def advance(self, seconds: float) -> None:
+        if self.training is None:
+            wait = self._due - time.perf_counter()
+            if wait > 0:
+                time.sleep(min(wait, seconds))
+                return
+            self._due = time.perf_counter() + 1 / TOY_A_SECOND
+            self._one()
+            return
+        end = time.perf_counter() + seconds
+        while self.running and time.perf_counter() < end:
+            self._one()
+
+    def answer(self) -> str:
+        """Whether the toy, gone on with, stays near or leaves."""
+        x, y = stabilisation.toy_path(*START, eta=ETA, alpha=self.values["alpha"], steps=STEPS)
+        comes_back = bool((y[np.argmax(y > 0) :] < 0).any()) and np.abs(x).max() < 10
+        return CHOICES[1] if comes_back else CHOICES[0]
+
+    def reveal(self) -> None:
+        self._toy_steps(SHOWN)
+        self.status = "Turn the drift, or go to a network. Press Run."
+
+    # What is shown.
+
+    def slice(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """s, the loss there, the parabola, and the points of this step and of the next."""
+        if self._sliced is None or self._sliced[0] != (self.step, self.values["what"]):
+            self._sliced = (self.step, self.values["what"]), self._slice()
+        return self._sliced[1]
+
+    def _slice(self):
+        x, value = float(self.x[-1]), float(self.y[-1]) + self.edge
+        reach = 1.3 * max(np.abs(self.x[-40:]).max(), 1e-3)
+        s = np.linspace(-reach, reach, 41)
+        if self.training is None:
+            loss = 0.5 * value * s * s - self.values["alpha"] * self.y[-1]
+            parabola, here = loss, self._toy_loss()
+            after = 0.5 * value * (-(1 + self.eta * self.y[-1]) * x) ** 2
+            after -= self.values["alpha"] * self.y[-1]
+        else:
+            objective = self.training.objective
+            loss = stabilisation.slice_along(objective, self._v, s - x)
+            here = self.losses[-1]
+            parabola = here + 0.5 * value * (s * s - x * x)
+            after = here + 0.5 * value * (((1 - self.eta * value) * x) ** 2 - x * x)
+        dots = np.array([[x, here], [(1 - self.eta * value) * x, after]])
+        return s, loss, parabola, dots
+
+    def phase(self) -> str:
+        if not self.revealed or len(self.y) < 3:
+            return ""
+        what = stabilisation.phase(self.y[-1], self.y[-1] - self.y[-3])
+        number = stabilisation.PHASES.index(what) + 1
+        text = f"Phase {number} of 4, {what}: sharpness is at {self.ratio:.0%} of 2/η."
+        if self.at_edge is not None and self.at_edge > 1:
+            text += f" {self.at_edge} eigenvalues sit at the edge: two numbers no longer tell it."
+        return text
+
+    @property
+    def ratio(self) -> float:
+        return 1 + self.y[-1] / self.edge
+
+    def numbers(self) -> list[list[str]]:
+        x, late = self.x, self.reversals[-30:]
+        share = f"{np.mean(late):.0%} of the last {len(late)} steps went back" if late else ""
+        rows = [["step t", f"{self.step}", ""]]
+        remark = f"threshold 2/η = {short(self.edge)}"
+        value = short(self.y[-1] + self.edge)
+        if self.training is not None:
+            last = self.training.probes["sharpness"].last
+            remark += f"; residual {short(last.residual, 2)}"
+            value = f"at least {value}"
+        rows += [
+            ["sharpness λ", value, remark],
+            ["displacement |x|", short(abs(x[-1])), share],
+            ["loss", short(self.losses[-1]), ""],
+        ]
+        if self.training is None:
+            balance = math.sqrt(2 * self.values["alpha"])
+            rows.append(["|x| that balances", short(balance), "√(2α): there sharpness is at rest"])
+        elif self.at_edge is not None:
+            rows.append(["eigenvalues at the edge", f"{self.at_edge}", "above 97% of 2/η, of four"])
+        return rows
+
+    def columns(self) -> dict[str, Sequence[float]]:
+        steps = [float(self.first + k) for k in range(len(self.x))]
+        return {
+            "step": steps,
+            "displacement": self.x.tolist(),
+            "sharpness": (self.y + self.edge).tolist(),
+            "loss": [float(v) for v in self.losses],
+        }
+
+    def settings(self) -> dict[str, Any]:
+        network = {} if self.training is None else {"preset": "slow", "seed": 0}
+        return {**self.values, "eta": self.eta, **network}
+
+
+def _room(value: float) -> float:
+    """The next of 1, 1.5, 2, 3, 5, 7, 10 ... above a value, so that axes move seldom."""
+    if not math.isfinite(value) or value <= 0:
+        return 1.0
+    decade = 10 ** math.floor(math.log10(value))
+    return next(m * decade for m in (1.5, 2, 3, 5, 7, 10, 15) if m * decade >= 1.1 * value)

@@ -352,13 +352,10 @@ class ScenePage(LivePage):
         self.scene.do(name, value)
         refused = self.scene.status.startswith("Not done")
         self._knobs.sync(skip=None if refused else name)
-        if self.scene.running:
-            words = self.words()
+        words = self.words()
+        if self.running():  # else `still` follows, which says it once the pictures are there
             self._say(words)
-            self._stage.count(words["numbers"], words["phase"])
-        else:  # the numbers are there before the pictures are drawn
-            words = self.words()
-            self._stage.count(words["numbers"], words["phase"])
+        self._stage.count(words["numbers"], words["phase"])
 
     def pointed(self, key: str, across: float, down: float) -> None:
         place = self._pictures[key].point(across, down)
@@ -379,7 +376,7 @@ class ScenePage(LivePage):
         }
 
     def running(self) -> bool:
-        return self.scene.running
+        return self.scene.running or self.scene.working
 
     def work(self, seconds: float) -> None:
         self.scene.work(seconds)

@@ -60,8 +60,9 @@ class Scene:
     """The state of a page. A subclass says what is turned, what follows and what is seen.
 
     `values` holds what the controls are set to. `do(name, value)` sets one or presses a button
-    (value None); a bad value becomes the status and nothing is lost. A scene with `running` True is
-    given time by `work`. `version` grows with every change that a picture must show.
+    (value None); a bad value becomes the status and nothing is lost. While `running` (until it is
+    paused) or `working` (until it is done) it is given time by `work`. `version` grows with every
+    change that a picture must show.
     """
 
     title = ""
@@ -74,6 +75,7 @@ class Scene:
     def __init__(self) -> None:
         self.version = 0
         self.running = False
+        self.working = False  # on something that was asked for, and will end by itself
         self.revealed = self.question is None
         self.status = ""
         self.begin()
@@ -94,7 +96,7 @@ class Scene:
         """A button was pressed."""
 
     def advance(self, seconds: float) -> None:
-        """Go on for about this long; called while `running`."""
+        """Go on for about this long; called while `running` or `working`."""
 
     def answer(self) -> str | float:
         """What is right, computed."""

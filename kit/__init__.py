@@ -74,6 +74,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name):
+    if name in _MODULES or name == "live":  # kit.bounds, after `import kit` alone
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

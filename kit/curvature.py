@@ -44,13 +44,13 @@ def eigenvalues(
     >>> float(eigenvalues(objective).values[0])  # H = x^2
     4.0
 
-    `operator`: "hessian", "gauss_newton", "layer" (S), "riemannian" (B) or "elementwise"
-    (`kit.operators`). Stops when each residual ||A v - value v|| is at most tol * max |value|, or
-    after `max_matvecs` products (default: 40 k + 1000); `.converged` says which. `start` (P, m)
-    takes the `.vectors` of an earlier result; random vectors are added to it, and one pair more
-    than asked must converge too, to find an eigenvalue that has crossed since. Cost: one to two
-    gradients a product, typically 5 to 40 products. Source: Lanczos with full reorthogonalisation
-    (`kit.lanczos`).
+    `operator`: "hessian", "gauss_newton", "layer" (S), "riemannian" (B), "elementwise", "path" or
+    "residual" (`kit.operators`). Stops when each residual ||A v - value v|| is at most tol * max
+    |value|, or after `max_matvecs` products (default: 40 k + 1000); `.converged` says which.
+    `start` (P, m) takes the `.vectors` of an earlier result; random vectors are added to it, and
+    one pair more than asked must converge too, to find an eigenvalue that has crossed since. Cost:
+    one to two gradients a product, typically 5 to 40 products. Source: Lanczos with full
+    reorthogonalisation (`kit.lanczos`).
     """
     check_objective(objective)
     k = check_int("k", k, low=1, high=objective.parameters)

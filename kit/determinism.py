@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from kit.seeding import seeded
 from kit.stack import architecture
 
 ROWS = 16  # samples that the check runs on
@@ -55,8 +56,7 @@ def require_deterministic(model: nn.Module, X: Tensor) -> Tensor:
 
 
 def _compare_runs(model: nn.Module, rows: Tensor) -> object:
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with torch.no_grad(), seeded(0):
         outputs, first = _run(model, rows)
         _refuse_difference(first, _run(model, rows)[1], RANDOM)
         _refuse_difference(first, _run(model, rows[: len(rows) // 2])[1], MIXES)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kit.checks import check_bool, check_int, check_one_of, check_seed
+from kit.seeding import seeded
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -45,8 +46,7 @@ def mlp(
     check_bool("bias", bias)
     seed = check_seed(seed)
     layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out, bias=bias), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
@@ -66,7 +66,7 @@ class ToImage(nn.Module):
         super().__init__()
         self.shape = shape
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.reshape(len(x), *self.shape)
 
 
@@ -81,7 +81,7 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, kernel, padding="same"),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.inside(x)
 
 
@@ -124,8 +124,7 @@ def convnet(
     check_bool("residual", residual)
     fan_in, *side = shape
     layers: list[nn.Module] = [ToImage(shape)]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(check_seed(seed))
+    with seeded(check_seed(seed)):
         for fan_out in channels:
             layers.append(nn.Conv2d(fan_in, fan_out, kernel, padding="same"))
             layers.append(ACTIVATIONS[activation]())

@@ -205,8 +205,8 @@ class Objective:
         """f(x_i), (n, K), by a forward pass that keeps nothing for derivatives."""
         if self._architecture is not None:
             return forward(self._architecture, self.tensors(), self.X)
-        with torch.no_grad():
-            return self.model(self.X)
+        with torch.no_grad():  # what a forward pass writes to buffers is lost
+            return functional_call(self.model, buffer_copies(self.model), (self.X,))
 
     def gradient(self) -> Tensor:
         """g = grad l(theta), (P,). Cost: one forward and one backward pass, kept."""
@@ -448,6 +448,8 @@ def _children(modules: list[nn.Module]) -> list[nn.Module | None]:
 def _tensor(name: str, value: object, takes: str) -> Tensor:
     try:
         tensor = torch.as_tensor(value).detach()
+        if isinstance(value, list | tuple) and tensor.is_floating_point():
+            tensor = torch.as_tensor(value, dtype=torch.float64)  # as Python's own numbers are
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name}: got {type(value).__name__}; takes {takes}; {error}") from error
     if tensor.is_complex():

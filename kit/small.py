@@ -87,8 +87,8 @@ class SmallPoint:
         f, q = self.outputs, self.targets
         if self.loss_name == "mse":
             return 0.5 * np.square(f - q).sum(1)
-        top = f.max(1)
-        return top + np.log(np.exp(f - top[:, None]).sum(1)) - (q * f).sum(1)
+        f = f - f.max(1, keepdims=True)  # first: a small cost keeps its digits
+        return np.log(np.exp(f).sum(1)) - (q * f).sum(1)
 
     @cached_property
     def _backward(self) -> tuple[list[Array], list[Array]]:

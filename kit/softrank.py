@@ -26,8 +26,9 @@ from torch import Tensor
 from kit.checks import check_bool, check_int, check_number, check_one_of, check_seed
 from kit.curvature import DENSE_LIMIT, check_objective, matrix
 from kit.estimate import Estimate
+from kit.kfac import kronecker_factors
 from kit.lanczos import random_signs
-from kit.objective import ClosedFormPoint, Objective
+from kit.objective import Objective
 from kit.operators import Product, operator_product
 from kit.spectrum import spectral_density
 from kit.tangent import (
@@ -36,7 +37,6 @@ from kit.tangent import (
     gauss_newton_diagonal,
     output_gradient,
     output_root,
-    partial_jacobians,
     per_sample_gradients,
     tangent_kernel,
 )
@@ -68,7 +68,7 @@ def soft_rank(
     | method     | how                                              | error                       |
     |------------|--------------------------------------------------|-----------------------------|
     | exact      | eigenvalues of A, or of its nK x nK dual         | none                        |
-    | kfac       | Kronecker factors of each layer of a perceptron  | factors taken as independent|
+    | kfac       | Kronecker factors of each layer (`kit.kfac`)     | factors taken as independent|
     | diagonal   | sum_k A_kk / (A_kk + mu)                         | never too small             |
     | lanczos    | quadrature of t / (t + mu), 100 steps a probe    | a standard error            |
     | hutchinson | conjugate gradients for (A + mu I)^{-1} z        | a standard error            |
@@ -199,26 +199,6 @@ def gradient_covariance(objective: Objective, *, centered: bool = True) -> Tenso
     if centered:
         U = U - U.mean(0)
     return U.mT @ U / len(U)
-
-
-def kronecker_factors(objective: Objective) -> list[tuple[Tensor, Tensor]]:
-    """Eigenvalues of KFAC's two factors, layer by layer: G_l is taken as A_l (x) B_l.
-
-    A_l = mean of h h' (with a 1 appended to h for the bias), B_l = mean of J_{>l}' (grad_f^2 c)
-    J_{>l}. Raises ValueError for anything but a multilayer perceptron.
-    """
-    point = objective.point()
-    if not isinstance(point, ClosedFormPoint):
-        raise ValueError("method: 'kfac' takes a multilayer perceptron; use 'exact' or 'lanczos'")
-    C, factors = output_root(objective), []
-    for layer, J in partial_jacobians(point.stack):
-        h = point.stack.h[layer][0]
-        if point.stack.net.bias:
-            h = torch.cat([h, h.new_ones(len(h), 1)], dim=1)
-        rows = (C.mT @ J[0]).flatten(0, 1)
-        A, B = h.mT @ h / len(h), rows.mT @ rows
-        factors.append(tuple(torch.linalg.eigvalsh(M.double()).clamp(min=0) for M in (A, B)))
-    return factors
 
 
 def _rank(eigenvalues: Tensor, mu: float) -> float:

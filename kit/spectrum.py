@@ -31,6 +31,7 @@ from kit.objective import Objective
 from kit.operators import Product, operator_product
 
 EXACT = 500  # parameters up to which a density is computed from all eigenvalues
+FEWEST = 12  # probes of which some are spent on finding large directions
 BASIS_NUMBERS = 2**25  # numbers that the Lanczos bases of a block of probes may hold
 
 
@@ -46,9 +47,10 @@ def trace(
     >>> abs(estimate.value - exact) < 4 * estimate.standard_error, estimate.matvecs
     (True, 60)
 
-    `probes`: the number of products, at least 12; with as many as there are parameters the trace is
+    `probes`: the number of products, at least 2; with as many as there are parameters the trace is
     exact and its standard error 0. A third of the products finds the directions that carry most of
-    A; where they do not, all of them are plain probes. Cost: one to two gradients a product.
+    A; where they do not, or there are fewer than 12, all of them are plain probes. Cost: one to two
+    gradients a product.
     Source: Hutch++, Meyer, Musco, Musco and Woodruff, arXiv 2010.09649; the choice is ours.
     """
     mean, error, matvecs = _hutch(objective, operator, probes, seed, _quadratic_form)
@@ -212,13 +214,17 @@ def _hutch(
 ) -> tuple[float, float, int]:
     """The sum of form(z, A z) over an orthonormal basis: value, standard error, products."""
     check_objective(objective)
-    probes = check_int("probes", probes, low=12)
+    probes = check_int("probes", probes, low=2)
     generator = torch.Generator().manual_seed(check_seed(seed))
     product, like = operator_product(objective, operator), objective.point().theta
     P = len(like)
     if probes >= P:
         identity = torch.eye(P, dtype=like.dtype, device=like.device)
         return float(form(identity, _finite(product(identity))).sum()), 0.0, P
+    if probes < FEWEST:
+        Z = random_signs(like, probes, generator)
+        forms = form(Z, _finite(product(Z)))
+        return float(forms.mean()), float(forms.std()) / math.sqrt(probes), probes
     sketch = probes // 3
     S = random_signs(like, sketch, generator)
     AS = _finite(product(S))

@@ -123,13 +123,17 @@ def _joblib(plan, runs, todo, book, *, workers, **_) -> None:
     from joblib import Parallel, delayed
 
     pool = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
-    for index, row in pool(delayed(_single)(plan, runs[index], index) for index in todo):
+    caller = os.getpid()
+    for index, row in pool(delayed(_single)(plan, runs[i], i, caller) for i in todo):
         book.add({index: row})
 
 
-def _single(plan: Plan, run: Mapping[str, Any], index: int) -> tuple[int, dict[str, Any]]:
-    """In another process: one thread each, since the processes share the cores."""
-    torch.set_num_threads(1)
+def _single(
+    plan: Plan, run: Mapping[str, Any], index: int, caller: int
+) -> tuple[int, dict[str, Any]]:
+    """In a process other than the caller's: one thread each, since they share the cores."""
+    if os.getpid() != caller:
+        torch.set_num_threads(1)
     return index, train_one(plan, run)
 
 
@@ -137,8 +141,9 @@ def _dask(plan, runs, todo, book, *, client, **_) -> None:
     from dask.distributed import as_completed, get_client
 
     client = client or get_client()
-    shared = client.scatter(plan, broadcast=True)
-    futures = [client.submit(_single, shared, runs[i], i, pure=False) for i in todo]
+    # A key of its own: that of an equal plan may be on its way out of the cluster.
+    shared = client.scatter(plan, broadcast=True, hash=False)
+    futures = [client.submit(_single, shared, runs[i], i, os.getpid(), pure=False) for i in todo]
     try:
         for _, (index, row) in as_completed(futures, with_results=True):
             book.add({index: row})

@@ -19,6 +19,7 @@ from kit.checks import check_one_of
 from kit.load import Dataset
 from kit.models import mlp
 from kit.registry import measures as registry
+from kit.seeding import RANDOM_STATE
 
 DEFAULTS: dict[str, Any] = {
     "lr": 0.1,
@@ -51,7 +52,8 @@ class Plan:
     def network(self, run: Mapping[str, Any]) -> nn.Module:
         """The untrained network of a run."""
         if callable(self.model):
-            return self.model(run["seed"])
+            with RANDOM_STATE:  # it may seed torch, and a cluster's threads share that
+                return self.model(run["seed"])
         widths = run["widths"] if self.model is None else self.model
         return mlp(widths, activation=self.activation, seed=run["seed"])
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from kit.models import ResidualBlock, ToImage
+from kit.seeding import seeded
 
 Layer = nn.Linear | nn.Conv2d
 RESHAPES = (nn.Flatten, nn.Unflatten, ToImage, nn.Dropout, nn.Dropout2d)
@@ -130,7 +131,7 @@ def _require_homogeneous(module: nn.Module) -> None:
     z = torch.randn(IMAGE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     images = "2d" in name
     z = 3 * (z if images else z.flatten(1)[:, : ROWS[1]])
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), seeded():
         try:
             plain = module(z)
             scaled = [module(c * z) - c * plain for c in (0.01, 0.5, 7.0)]

@@ -147,6 +147,11 @@ def test_every_public_name_is_there(name):
     assert not isinstance(getattr(kit, name), types.ModuleType)
 
 
+def test_modules_are_there_after_import_kit_alone():
+    code = "import kit; kit.bounds.jacobian_floor, kit.live.Explorer, kit.softrank.soft_rank"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="no attribute 'sharpnes'"):
         kit.sharpnes  # noqa: B018

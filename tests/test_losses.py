@@ -82,6 +82,18 @@ def test_values_are_those_of_torch(smoothing):
     assert float(ours) == pytest.approx(float(F.mse_loss(f, hard)) * 4 / 2)  # torch's times K/2
 
 
+@pytest.mark.parametrize("offset", [0, 50, 300])
+def test_a_small_cost_keeps_its_digits_in_float32(offset):
+    """A common part of the outputs says nothing, and must not cost the cost its digits."""
+    f, labels = rows(500, 10).float(), torch.arange(500) % 10
+    f[torch.arange(500), labels] += 12
+    f = f + offset
+    exact = F.cross_entropy(f.double(), labels, reduction="none")
+    loss = NamedLoss("cross_entropy", one_hot(labels, 10))
+    assert float((loss.value(f) - exact).abs().max()) < 5e-7
+    assert float(loss.value(f).double().mean()) == pytest.approx(float(exact.mean()), rel=1e-3)
+
+
 def test_large_outputs_do_not_overflow():
     loss = NamedLoss("cross_entropy", one_hot(torch.tensor([0, 1]), 3))
     f = torch.tensor([[1e30, 0, 0], [1e30, 0, 0]])

@@ -455,6 +455,12 @@ def test_later_changes_of_the_callers_arrays_are_not_seen():
     assert objective.y.tolist() == [0, 1, 2]
 
 
+def test_lists_of_numbers_keep_their_digits_in_a_float64_model():
+    objective = Objective(net((1, 1)), [[0.1], [0.2]], ((0.3,), (0.7,)), loss="mse")
+    assert objective.X.tolist() == [[0.1], [0.2]]
+    assert objective.y.tolist() == [[0.3], [0.7]]
+
+
 # No trace
 
 
@@ -486,6 +492,7 @@ def test_the_model_its_gradients_modes_and_the_random_state_are_left_alone(name)
     objective = Objective(model, X, y)
     v = directions(objective)
     objective.value(), objective.gradient(), objective.hvp(v), objective.ggnvp(v)
+    objective.outputs_only()
     objective.on_batches(torch.tensor([[0, 1], [2, 3]]))
     eigenvalues(objective, 2)
     input_output_jacobian(model, X)

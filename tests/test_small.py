@@ -55,6 +55,17 @@ def test_both_routes_give_the_same_to_rounding(
         assert close(ours, stack.product(v, gauss_newton=gauss_newton))
 
 
+def test_a_small_cost_keeps_its_digits_in_float32():
+    model = mlp((3, 3), activation="linear")
+    with torch.no_grad():
+        model[0].weight.copy_(12 * torch.eye(3))
+        model[0].bias.fill_(300.0)
+    net, X, y = architecture(model), torch.eye(3), torch.arange(3)
+    small = SmallPoint(net, NamedLoss("cross_entropy", one_hot(y, 3)), flat(model), X)
+    exact = float(nn.functional.cross_entropy(model(X).detach().double(), y))
+    assert float(small.losses().mean()) == pytest.approx(exact, rel=0.01)
+
+
 def test_the_size_decides_which_route_an_objective_takes():
     width, n = 64, LARGEST // 64**2
     model = mlp((2, width, width, 1))

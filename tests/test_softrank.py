@@ -362,10 +362,10 @@ def test_too_large_a_problem_says_what_to_do(monkeypatch):
         gradient_covariance(problem())
 
 
-def test_kfac_takes_perceptrons_only():
+def test_kfac_refuses_a_layer_norm_and_the_other_methods_take_it():
     model = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.Linear(4, 3)).double()
     objective = Objective(model, *samples(6, 4, 3))
-    with pytest.raises(ValueError, match="takes a multilayer perceptron"):
+    with pytest.raises(ValueError, match="LayerNorm has parameters of its own"):
         soft_rank(objective, 0.1, method="kfac")
     for method in METHODS:
         if method != "kfac":

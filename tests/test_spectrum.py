@@ -43,7 +43,7 @@ def test_as_many_probes_as_parameters_are_exact(operator):
     assert total.matvecs == problem.parameters
 
 
-@pytest.mark.parametrize("probes", [12, 30, 90])
+@pytest.mark.parametrize("probes", [6, 12, 30, 90])
 @pytest.mark.parametrize("quantity", ["trace", "norm"])
 def test_estimates_scatter_about_the_truth_as_their_standard_errors_say(quantity, probes):
     values = decaying(200)
@@ -203,7 +203,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     [
         (lambda o: trace(o.model), "objective: got Sequential"),
         (lambda o: trace(o, "hesse"), "operator: got 'hesse'"),
-        (lambda o: trace(o, probes=11), "probes: got 11"),
+        (lambda o: trace(o, probes=0), "probes: got 0"),
         (lambda o: trace(o, seed=-1), "seed: got -1"),
         (lambda o: frobenius_norm(o, probes=2.5), "probes: got 2.5"),
         (lambda o: spectral_density(None), "objective: got NoneType"),

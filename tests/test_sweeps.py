@@ -102,16 +102,25 @@ def test_processes_give_the_same_table():
 def test_a_dask_cluster_gives_the_same_table():
     from dask.distributed import Client, LocalCluster
 
-    grid = {"lr": [0.05, 0.2], "seed": [0, 1]}
-    options = {"measures": ["sharpness"], "model": (4, 6, 3)}
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        far = quiet(grid, engine="dask", client=client, **options)
-    same(far, quiet(grid, engine="loop", **options))
+    grid = {"lr": [0.05, 0.2], "seed": [0, 1, 2, 3]}
+    options, dataset = {"measures": ["sharpness"], "model": (4, 6, 3)}, data()
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with (
+            LocalCluster(
+                n_workers=1, threads_per_worker=4, processes=False, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            far = {"engine": "dask", "client": client} | options
+            tables = [quiet(grid, dataset, **far) for _ in range(4)]  # the same sweep again
+        assert torch.get_num_threads() == 2  # the cluster's threads are in this process
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(state, torch.get_rng_state())
+    for table in tables:
+        same(table, quiet(grid, engine="loop", **options))
 
 
 def test_widths_can_vary_and_other_modules_train_one_by_one():

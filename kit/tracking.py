@@ -63,7 +63,9 @@ class EigenTracker:
     cold checks by so many measurements: those of two trackers need not fall on the same step.
 
     Cost: 3 products for a typical measurement, up to 16; about 20 for a cold one. Accuracy along
-    whole runs at the edge, against a converged solve: tests/test_tracking.py.
+    whole runs at the edge, against a converged solve: tests/test_tracking.py. Where several
+    eigenvalues sit at the edge and change places, the lower of two can be followed for a few steps:
+    on MNIST-1D (n = 300, eta 0.4) 0.7% of 600 steps were more than 1% low, the worst 4%.
     """
 
     def __init__(

@@ -427,8 +427,8 @@ class Steepness(Scene):
         "With one input, twice as many samples halve what is missing (third picture). Now four "
         "inputs vary. How many times as many samples does it take to halve it?",
         choices=tuple(FACTORS.values()),
-        because="To have the nearest sample half as far from the steepest place takes twice as many "
-        "in each of the four directions: 2 × 2 × 2 × 2.",
+        because="To have the nearest sample half as far from the steepest place takes twice as "
+        "many in each of the four directions: 2 × 2 × 2 × 2.",
     )
     beats = (
         Beat(

@@ -58,7 +58,7 @@ binder-link:
 	@repo=$$(git remote get-url origin 2>/dev/null | \
 	sed -nE 's#^(https://|git@|ssh://git@)github\.com[:/]([^/]+/[^/]+)$$#\2#p' | sed 's#\.git$$##'); \
 	[ "$$repo" ] || { echo "No GitHub remote named origin: push there, then make binder-link."; exit 1; }; \
-	echo "https://mybinder.org/v2/gh/$$repo/HEAD?urlpath=voila/render/notebooks/02_sharpness_live.ipynb"
+	echo "https://mybinder.org/v2/gh/$$repo/HEAD?urlpath=voila/render/notebooks/00_welcome.ipynb"
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots

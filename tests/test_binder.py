@@ -58,7 +58,7 @@ def test_binder_link(tmp_path, remote):
     subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
     assert binder_link(tmp_path).stdout == (
         "https://mybinder.org/v2/gh/who/what/HEAD"
-        "?urlpath=voila/render/notebooks/02_sharpness_live.ipynb\n"
+        "?urlpath=voila/render/notebooks/00_welcome.ipynb\n"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.driver import NOTEBOOK, START, LivePage
+from tests.browser.driver import NOTEBOOK, SCREENSHOTS, START, LivePage
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SCENES = sorted(
@@ -73,3 +73,21 @@ def test_a_reader_guesses_turns_and_takes_it_home(visit, voila_server, notebook,
     assert violations(page) == []
     live.screenshot(name)
     seen.check()
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_gallery_leads_to_every_page(visit, voila_server, screen):
+    seen = visit(voila_server.url("00_welcome.ipynb"), viewport=SCREENS[screen])
+    page = seen.page
+    cards = page.locator("a.kit-card")
+    expect(cards).to_have_count(len(SCENES) + 1)
+    for picture in cards.locator("img").all():
+        assert picture.evaluate("image => image.complete && image.naturalWidth") == 720
+    assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[screen]["width"]
+    assert violations(page) == []
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"00-{screen}.png", full_page=True)
+    seen.check()
+    cards.first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/01_step_too_big.ipynb*")

@@ -6,7 +6,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "notebooks"
+WELCOME = FOLDER / "00_welcome.ipynb"  # prose and pictures alone
+NOTEBOOKS = sorted(path for path in FOLDER.glob("*.ipynb") if path != WELCOME)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -16,6 +18,7 @@ def notebook(request):
 
 def test_there_are_notebooks():
     assert NOTEBOOKS
+    assert {cell.cell_type for cell in nbformat.read(WELCOME, 4).cells} == {"markdown"}
 
 
 def test_it_runs_and_ends(notebook, tmp_path):

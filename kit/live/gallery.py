@@ -46,6 +46,7 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "01_step_too_big": _scene("parabola", "Parabola", "valley", ("lr", 1.2)),
     "02_sharpness_live": _sharpness,
     "03_why_two_over_eta": _scene("stabilise", "Stabilise", "plane"),
+    "04_steep_function": _scene("link", "Link", "plane"),
     "06_can_samples_tell": _scene("steepness", "Steepness", "rate", ("d", 2)),
     "08_property_of_the_function": _scene("rescale", "Rescale", "measures"),
 }

@@ -89,6 +89,18 @@ PRESETS: dict[str, Preset] = {
             "mean over 2/eta afterwards": (0.98, 1.06),
         },
     ),
+    "catapult": Preset(
+        "Catapult: a step far too big at the start",
+        "η is twice too large at the start. The loss rises at first; within ten steps λ has fallen "
+        "below 2/η, and the run goes on.",
+        RunConfig("mnist1d", n_train=300, lr=1.2),
+        {
+            "lambda over 2/eta at the start": (1.5, 2.5),
+            "largest loss over the first, in 20 steps": (1.1, 2.6),
+            "lowest lambda over 2/eta, in 10 steps": (0.5, 0.9),
+            "loss after 150 steps over the first": (0.1, 0.5),
+        },
+    ),
     "digits": Preset(
         "Digits: at the edge at once",
         "At 2/η from the start. Halving η does not lead to the new edge: the loss is too small.",

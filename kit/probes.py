@@ -4,8 +4,8 @@ A probe looks at the run's present parameters and never changes them, nor the ra
 training draws. Probes that follow an eigenvector keep it from one measurement to the next.
 
 >>> sorted(PROBES)  # doctest: +NORMALIZE_WHITESPACE
-['batch_sharpness', 'bound', 'invariant_sharpness', 'jacobian_max', 'jacobian_mean',
- 'preconditioned_sharpness', 'riemannian_sharpness', 'sharpness']
+['batch_sharpness', 'bound', 'eigenvalue_2', 'invariant_sharpness', 'jacobian_max',
+ 'jacobian_mean', 'preconditioned_sharpness', 'riemannian_sharpness', 'sharpness', 'swing_max']
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from torch import Tensor
 
 from kit.batches import batch_quotients, summarise
 from kit.bounds import BoundCalculator
+from kit.curvature import eigenvalues
 from kit.jacobian import point_jacobian_norms
+from kit.lanczos import NotFiniteError
 from kit.operators import Product, operator_product
 from kit.tracking import COLD_EVERY, EigenTracker, Tracked
 
@@ -130,6 +132,75 @@ class PreconditionedSharpness(EigenProbe):
         return super().measure(training)
 
 
+class TopEigenvalues(Probe):
+    """The second to the fourth largest eigenvalue of H, at every fifth measurement."""
+
+    columns = ("eigenvalue_2", "eigenvalue_3", "eigenvalue_4")
+    stride = 5
+    TOL, MOST = 2e-2, 60
+
+    def __init__(self, training: Training, name: str) -> None:
+        super().__init__(training, name)
+        self._start: Tensor | None = None
+
+    def measure(self, training: Training) -> Values:
+        k = min(4, training.objective.parameters)
+        try:
+            top = eigenvalues(
+                training.objective, k, tol=self.TOL, max_matvecs=self.MOST, start=self._start
+            )
+        except NotFiniteError:
+            self.restart()
+            return dict.fromkeys(self.columns, math.nan)
+        self._start = top.vectors
+        return dict(zip(self.columns, top.values[1:].tolist(), strict=False))
+
+    def restart(self) -> None:
+        self._start = None
+
+    def state_dict(self) -> dict:
+        return {"start": self._start}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._start = state["start"]
+
+
+class Swings(Probe):
+    """Which training samples swing in cost from step to step: |c_i(t) - c_i(t-1)|, averaged.
+
+    `each` (n,) is the mean over some ten measurements, the newest weighing most; the column is its
+    largest entry. Only measurements of successive steps count, so it needs a cadence of 1; else
+    the difference is that between two measurements. Cost: nothing, the costs are known.
+    """
+
+    columns = ("swing_max",)
+    KEEP = 0.9
+
+    def __init__(self, training: Training, name: str) -> None:
+        super().__init__(training, name)
+        self.restart()
+
+    def restart(self) -> None:
+        self.each: Tensor | None = None
+        self._costs: Tensor | None = None
+
+    def measure(self, training: Training) -> Values:
+        costs, before = training.objective.point().losses().clone(), self._costs
+        self._costs = costs
+        if before is None:
+            return {"swing_max": math.nan}
+        swing = (costs - before).abs()
+        old = self.each
+        self.each = swing if old is None else self.KEEP * old + (1 - self.KEEP) * swing
+        return {"swing_max": float(self.each.max())}
+
+    def state_dict(self) -> dict:
+        return {"each": self.each, "costs": self._costs}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.each, self._costs = state["each"], state["costs"]
+
+
 class Jacobian(Probe):
     """Largest or mean ||J(x_i)||_2 over the training samples."""
 
@@ -227,6 +298,8 @@ PROBES: dict[str, type[Probe]] = {
     "invariant_sharpness": InvariantSharpness,
     "riemannian_sharpness": RiemannianSharpness,
     "preconditioned_sharpness": PreconditionedSharpness,
+    "eigenvalue_2": TopEigenvalues,
+    "swing_max": Swings,
     "jacobian_max": Jacobian,
     "jacobian_mean": Jacobian,
     "batch_sharpness": BatchSharpness,

@@ -22,6 +22,7 @@ WINDOW = 100  # steps of a running mean
 RUNS = {
     "edge": (600, 5, ("sharpness", "jacobian_max")),
     "slow": (800, 5, ("sharpness",)),
+    "catapult": (150, 1, ("sharpness",)),
     "digits": (600, 5, ("sharpness",)),
     "batches": (3000, 25, ("sharpness", "batch_sharpness")),
     "chebyshev": (2000, 5, ("sharpness", "bound")),
@@ -100,6 +101,14 @@ CHECKS = {
     "sharpness at the start": lambda run: run.history["sharpness"][0],
     "steps until the running mean is at 2/eta": until_the_running_mean,
     "mean over 2/eta afterwards": mean_afterwards,
+    "lambda over 2/eta at the start": lambda run: ratios(run)[1][0],
+    "largest loss over the first, in 20 steps": (
+        lambda run: max(run.history["loss"][:20]) / run.history["loss"][0]
+    ),
+    "lowest lambda over 2/eta, in 10 steps": lambda run: ratios(run)[1][:10].min(),
+    "loss after 150 steps over the first": (
+        lambda run: run.history["loss"][150] / run.history["loss"][0]
+    ),
     "ratio from step 100": lambda run: ratios(run, 100)[1],
     "after halving: largest ratio to the new edge": largest_after_halving,
     "batch sharpness over 2/eta, steps 1500 to 3000": (

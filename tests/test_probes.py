@@ -1,6 +1,7 @@
 """What a run measures: each column against an independent value, and training left alone."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -104,7 +105,8 @@ def test_a_probe_measures_at_its_stride_of_the_cadence(name):
     run.run(70)
     stride = 3 * PROBES[name].stride
     steps = [k for k, v in enumerate(run.history[name]) if math.isfinite(v)]
-    first = stride if name == "preconditioned_sharpness" else 0  # Adam has taken no step at 0
+    late = name in ("preconditioned_sharpness", "swing_max")  # nothing to tell at step 0
+    first = stride if late else 0
     assert steps == list(range(first, 71, stride))
 
 
@@ -317,5 +319,25 @@ def test_unknown_measures_are_named(measures, error, message):
 def test_a_network_without_the_symmetry_still_has_every_measure():
     run = digits_run(*ALL, model=mlp((64, 5, 10), activation="tanh", seed=0), batch_size=8)
     run.step(2)
-    for name in set(ALL) - {"preconditioned_sharpness", "bound"}:
+    for name in set(ALL) - {"preconditioned_sharpness", "bound", "eigenvalue_2"}:
         assert math.isfinite(last(run, name))
+
+
+def test_the_next_eigenvalues_are_those_of_the_package():
+    run = digits_run("eigenvalue_2", "sharpness")
+    run.run(PROBES["eigenvalue_2"].stride * 2)
+    exact = eigenvalues(run.objective, 4, tol=1e-5).values
+    for k in (2, 3, 4):
+        assert run.history[f"eigenvalue_{k}"][-1] == pytest.approx(float(exact[k - 1]), rel=2e-2)
+
+
+def test_swings_are_the_changes_of_each_samples_cost():
+    run = digits_run("swing_max")
+    costs = [run.objective.point().losses().clone()]
+    for _ in range(2):
+        run.step()
+        costs.append(run.objective.point().losses().clone())
+    first, second = ((b - a).abs() for a, b in pairwise(costs))
+    expected = 0.9 * first + 0.1 * second
+    assert torch.allclose(run.probes["swing_max"].each, expected)
+    assert run.history["swing_max"][-1] == pytest.approx(float(expected.max()))

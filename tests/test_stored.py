@@ -34,5 +34,5 @@ def test_it_ends_at_the_edge_as_a_fresh_run_does(preset):
 
 
 def test_an_unknown_run_names_those_there_are():
-    with pytest.raises(ValueError, match="edge.*slow"):
+    with pytest.raises(ValueError, match=r"edge.*slow"):
         stored_run("none")

@@ -26,11 +26,13 @@ from kit.live.picture import noted
 from kit.live.question import Question
 from kit.live.scene import Beat
 from kit.live.session import WATCHING, Session, ready_process
+from kit.live.swings import SwingPicture
 from kit.presets import PRESETS
 from kit.recorder import Recorder
 from kit.stored import stored_run
 from kit.training import Training
 
+PICTURES = {"samples": SwingPicture}  # besides those of columns
 FIRST_STEPS = 30  # of the picture that a page opens on
 BEGINNING = "This is how a run begins. What comes next?"
 
@@ -72,7 +74,7 @@ class Explorer(LivePage):
         if isinstance(panels, str) or not panels:
             raise TypeError(f"panels: got {panels!r}; takes a sequence of names")
         for name in panels:
-            check_one_of("panels", name, PANELS)
+            check_one_of("panels", name, (*PANELS, *PICTURES))
         if question is not None and preset is None:
             raise TypeError("question: takes a preset, whose stored run has the answer")
         if not isinstance(training, Recorder):  # whose loop may want its threads
@@ -82,7 +84,8 @@ class Explorer(LivePage):
         if preset is not None:
             self._first_steps()
         self._stored = None if question is None else stored_run(preset)
-        self._panels = {key: Panel(key) for key in panels}
+        self._panels = {key: Panel(key) for key in panels if key in PANELS}
+        self._pictures = {key: PICTURES[key]() for key in panels if key in PICTURES}
         self._epoch = self.session.epoch
         self._stale: set[str] = set()
         super().__init__("Sharpness while a network learns", panels, question, beats)
@@ -143,6 +146,8 @@ class Explorer(LivePage):
         return self.session.version
 
     def alt(self, key: str) -> str:
+        if key in self._pictures:
+            return self._pictures[key].alt(self.session)
         return words.alt_text(self.session, key)
 
     def words(self) -> dict[str, Any]:
@@ -165,7 +170,11 @@ class Explorer(LivePage):
         self.session.ghosts = [self._stored]
 
     def image(self, key: str, *, still: bool = False, kind: str | None = None) -> bytes:
-        session = self.session
+        session, width = self.session, WIDTH if still else self._width
+        notes = None if kind is None else self.notes()
+        if key in self._pictures:
+            picture = self._pictures[key]
+            return picture.encode(session, still=still, kind=kind, width=width, notes=notes)
         labels = words.line_labels(session)
         if self.prediction.open:
             labels["threshold"] = ""
@@ -175,11 +184,11 @@ class Explorer(LivePage):
             marks=session.marks(),
             labels=labels,
             since=session.forked_at,
-            width=WIDTH if still else self._width,
+            width=width,
             still=still,
             kind=kind,
         )
-        return content if kind is None else noted(content, kind, self.notes())
+        return content if kind is None else noted(content, kind, notes)
 
     def do(self, name: str, value: Any) -> None:
         session = self.session

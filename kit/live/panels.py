@@ -38,6 +38,7 @@ from kit.history import Intervention
 # Okabe and Ito's colours, one a quantity, on every page.
 LOSS, TEST_LOSS = "#555555", "#9a9a9a"
 SHARPNESS, THRESHOLD, BATCH = "#D55E00", "#000000", "#E69F00"
+NEXT = "#e9a77c"  # the eigenvalues after the largest
 INVARIANT = "#0072B2"
 JACOBIAN, JACOBIAN_MEAN = "#009E73", "#66c5ab"
 GAP, BOUND = "#56B4E9", "#CC79A7"
@@ -91,6 +92,9 @@ PANELS: dict[str, tuple[Strip, ...]] = {
             (
                 Line("threshold", "threshold", THRESHOLD, "--", 1.2, weak=True),
                 Line("batch_sharpness", "batch", BATCH, error="batch_sharpness_se"),
+                Line("eigenvalue_4", "", NEXT, width=0.9),
+                Line("eigenvalue_3", "", NEXT, width=0.9),
+                Line("eigenvalue_2", "λ₂ … λ₄", NEXT, width=0.9),
                 Line("preconditioned_sharpness", "λ(P⁻¹H)", BATCH),
                 Line("sharpness", "λ", SHARPNESS),
             ),

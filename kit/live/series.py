@@ -21,6 +21,8 @@ def late_sharpness(columns: Columns) -> float:
     return sum(last) / len(last)
 
 
+PICTURES = ("sharpness", "loss", "jacobian", "gap", "samples")
+
 QUESTIONS: Mapping[str, Question] = {
     "sharpness": Question(
         "In the first 30 steps, at learning rate 0.4, sharpness (the orange line) has dipped and "
@@ -42,6 +44,7 @@ BEATS: Mapping[str, Sequence[Beat]] = {
             (("pause", None), ("lr", 0.4), ("rescale", 10.0)),
         ),
         Beat("and now train on from there.", (("run", None),)),
+        Beat("a step far too big: a catapult.", (("preset", "catapult"), ("run", None))),
         Beat(
             "small batches: batch sharpness comes to the threshold, λ stays below.",
             (("preset", "batches"), ("run", None)),

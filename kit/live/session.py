@@ -37,6 +37,8 @@ MEASURES = (
     "jacobian_mean",
     "batch_sharpness",
     "bound",
+    "eigenvalue_2",
+    "swing_max",
 )
 IN_A_ROW = 30  # steps between two changes that Repair takes back together
 GHOSTS = 3  # earlier runs that stay in the picture

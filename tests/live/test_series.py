@@ -1,0 +1,38 @@
+"""What page 2 says beside its presets: the next eigenvalues, and the samples that swing."""
+
+import numpy as np
+import pytest
+
+from kit.live.series import BEATS, PICTURES, QUESTIONS, late_sharpness
+from kit.presets import PRESETS
+from kit.stored import stored_run
+
+
+@pytest.fixture(scope="module")
+def run():
+    run = PRESETS["edge"].build(measures=("sharpness", "eigenvalue_2", "swing_max"), every=3)
+    run.run(600)
+    return run
+
+
+def test_the_next_eigenvalues_come_to_the_threshold_as_well(run):
+    edge = 2 / run.lr
+    for k in (2, 3, 4):
+        values = np.array(run.history[f"eigenvalue_{k}"])
+        values = values[np.isfinite(values)]
+        assert values[0] < 0.7 * edge
+        assert values[-8:].mean() > 0.85 * edge
+
+
+def test_some_samples_swing_more_than_twice_as_much_as_a_typical_one(run):
+    each = run.probes["swing_max"].each
+    assert float(each.max()) > 2 * float(each.median())
+
+
+def test_the_question_is_answered_from_the_stored_run():
+    answer = QUESTIONS["sharpness"].answer(stored_run("edge"))
+    assert answer == late_sharpness(stored_run("edge"))
+    low, high = QUESTIONS["sharpness"].number
+    assert low < answer < high
+    assert "samples" in PICTURES
+    assert len(BEATS["sharpness"]) >= 5

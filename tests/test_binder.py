@@ -57,8 +57,7 @@ def test_binder_link(tmp_path, remote):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
     assert binder_link(tmp_path).stdout == (
-        "https://mybinder.org/v2/gh/who/what/HEAD"
-        "?urlpath=voila/render/notebooks/00_welcome.ipynb\n"
+        "https://mybinder.org/v2/gh/who/what/HEAD?urlpath=voila/render/notebooks/00_welcome.ipynb\n"
     )
 
 

@@ -47,7 +47,9 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "02_sharpness_live": _sharpness,
     "03_why_two_over_eta": _scene("stabilise", "Stabilise", "plane"),
     "04_steep_function": _scene("link", "Link", "plane"),
+    "05_why_must_it_grow": _scene("forced", "Forced", "fit"),
     "06_can_samples_tell": _scene("steepness", "Steepness", "rate", ("d", 2)),
+    "07_worth_anything": _scene("worth", "Worth", "noise"),
     "08_property_of_the_function": _scene("rescale", "Rescale", "measures"),
 }
 

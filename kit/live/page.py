@@ -27,6 +27,7 @@ from kit.live.scene import Beat, Scene
 from kit.live.stage import Stage
 
 WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
+SETTLE = 0.3  # seconds: ipywidgets sends what a slider moved to after the messages before it
 WORDS_EVERY = 20  # frames between two descriptions of the pictures
 REFLECT = "What changed in your mind? A sentence is enough. It goes into the file you download."
 TOOLS = {
@@ -92,11 +93,22 @@ class LivePage(widgets.VBox):
             )
         self._guess.add_class("kit-c-guess")
         commit, skip = self._tool("commit"), self._tool("skip")
-        commit.on_click(lambda _: self._loop.mailbox.put("guess", self._guess.value))
+        commit.on_click(lambda _: self._commit())
         ask = widgets.VBox([self._guess, commit, skip]).add_class("kit-ask")
         return widgets.VBox([prompt.add_class("kit-prompt"), ask, self._verdict]).add_class(
             "kit-question"
         )
+
+    def _commit(self) -> None:
+        """Take the guess, once a slider that was just moved has sent its last value."""
+
+        def take() -> None:
+            self._loop.mailbox.put("guess", self._guess.value)
+
+        if self._loop._loop is None:
+            take()
+        else:
+            self._loop._loop.call_soon_threadsafe(self._loop._loop.call_later, SETTLE, take)
 
     def _tool_box(self) -> widgets.Widget:
         self._reflect = widgets.Textarea(placeholder=REFLECT, continuous_update=False)
@@ -176,7 +188,9 @@ class LivePage(widgets.VBox):
     # What the reader does (kit.live.loop.Show).
 
     def handle(self, name: str, value: Any) -> None:
-        if name in ("guess", "skip"):
+        if name == "guess" and value is None:
+            self._verdict.value = "<p>Choose an answer first, or have it shown.</p>"
+        elif name in ("guess", "skip"):
             self._done_asking(value)
         elif name == "reflect":
             self.prediction.reflection = str(value)

@@ -43,6 +43,9 @@ def check_page(make):
     assert all(image[:4] == b"\x89PNG" for image in before.values())
     assert all("now" in alt.lower() for alt in page._stage.alts.values())
     question = page.question
+    page.handle("guess", None)  # the button, before anything is chosen
+    assert page.prediction.open
+    assert "Choose an answer first" in page._verdict.value
     guess = question.choices[0] if question.choices else question.number[0]
     page.handle("guess", guess)
     page.still()

@@ -1,0 +1,448 @@
+"""Page 7: bounds from the Jacobian while a network learns, and a PAC-Bayes certificate."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from kit.bounds import Bound, BoundCalculator
+from kit.certificate import Certificate, HalfPrior, Pair, hold_out_bound
+from kit.live.question import Question
+from kit.live.scene import Beat, Control, Scene
+from kit.live.session import ready_process
+from kit.live.text import short
+from kit.live.worth_pictures import (
+    CHANCE,
+    DRAWS,
+    FAILURE,
+    SIGMAS,
+    STEPS,
+    Bounds,
+    Curse,
+    Noise,
+    Shares,
+)
+from kit.load import load_dataset
+from kit.models import mlp
+from kit.training import Training
+
+EVERY, SEEN = 10, 60  # steps between two bounds; steps before the answer
+LR, DEGREE = 0.3, 3
+SIZES = (20, 50, 100, 200, 500, 1000)
+ALPHAS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+WHAT = {"digits": "digits", "mnist1d": "signals"}
+FIRST, MORE = 4, 20  # draws of the noise at once, and in one go
+DONE = f"All {DRAWS} draws are done. Turn σ or α."
+CHOICES = ("it falls as well", "it stays within 5%", "it rises")
+
+
+class Course:
+    """A training run with its bounds: every ten steps, `rows` gets what was measured."""
+
+    def __init__(self, name: str, n: int) -> None:
+        self.name, self.n = name, n
+        options = {"degree": DEGREE, "n": n} if name == "chebyshev" else {"n_train": n}
+        data = load_dataset(name, **options)
+        self.calculator = BoundCalculator(data, failure=FAILURE)
+        self.exact = data.population is not None
+        hidden, activation = ((30, 20), "tanh") if self.exact else ((32,), "relu")
+        model = mlp((data.d, *hidden, data.K), activation=activation, seed=0)
+        self.training = Training(
+            model, data, loss=self.calculator.loss, lr=LR, measures=(), every=EVERY
+        )
+        self.rows: dict[str, list[float]] = {}
+        self._look()
+
+    @property
+    def step(self) -> int:
+        return self.training.steps
+
+    @property
+    def ended(self) -> bool:
+        return self.step >= STEPS or self.training.diverged is not None
+
+    def go(self, steps: int) -> None:
+        for _ in range(steps):
+            if not self.ended and self.training.step() and self.step % EVERY == 0:
+                self._look()
+
+    def _look(self) -> None:
+        self.forms = self.calculator.forms(self.training.model)
+        history = self.training.history
+        row = {"step": float(self.step), "best constant": self.calculator.best_constant}
+        row |= {k: history[k][-1] for k in ("train_loss", "test_loss", "loss_gap", "loss_gap_se")}
+        row |= {form: bound.value for form, bound in self.forms.items()} | {"best": self.best.value}
+        for name, value in row.items():
+            self.rows.setdefault(name, []).append(value)
+
+    @property
+    def best(self) -> Bound:
+        return min(self.forms.values(), key=lambda bound: bound.value)
+
+    def last(self, name: str) -> float:
+        return self.rows[name][-1]
+
+    @property
+    def distance(self) -> float:
+        """What the Lipschitz constant is multiplied by, in the best bound."""
+        return self.best.terms["W_1" if self.best.form == "G3" else "r"]
+
+    def shares(self) -> list[tuple[str, str, float]]:
+        """The parts of the best bound: name, exact or estimate, and value."""
+        terms, distance = self.best.terms, self.distance
+        L1 = 2 * terms["B"] if self.calculator.loss == "mse" else math.sqrt(2)
+        steep = L1 * terms["sup J"]
+        cost = self.best.value - terms["Lhat"] * distance
+        which = {"G1": "largest", "G2": "cells'", "G3": "mean"}[self.best.form]
+        known, least = ("exact", "at most") if self.exact else ("estimate", "estimate")
+        costs = "exact" if self.best.form != "G2" or self.exact else "estimate"
+        return [
+            (f"training cost\n({which})", costs, cost),
+            ("slope of f at\nthe samples", known, L1 * terms["max J"] * distance),
+            ("slope of f\nbetween them", least, L1 * terms["V"] * distance),
+            ("slope of the\ntarget", known, (terms["Lhat"] - steep) * distance),
+        ]
+
+    @property
+    def needed(self) -> float:
+        """The distance from which on the best bound would say something."""
+        cost = self.best.value - self.best.terms["Lhat"] * self.distance
+        return max(self.calculator.best_constant - cost, 0.0) / self.best.terms["Lhat"]
+
+
+class Worth(Scene):
+    """Can a bound be worth anything? G1 to G3 along a run; a certificate at each noise.
+
+    `course` is the run of the Jacobian bounds; `certificate` that of the pair `certified`. Run
+    trains the one, or refines the other, whichever the control `bound` says.
+    """
+
+    title = "Can a bound be worth anything?"
+    controls = (
+        Control("run", "Run", "Run or pause", "Train, or draw more noise"),
+        Control("again", "Restart", "Back to the start of the run", "Back to step 0"),
+        Control(
+            "bound",
+            "bound",
+            "which bound",
+            "From the slopes of network and target, or from noise on the weights",
+            options={"Jacobian bounds": "jacobian", "PAC-Bayes": "pac"},
+        ),
+        Control(
+            "data",
+            "data",
+            "data",
+            "A curve, where every term is known; images of digits; signals",
+            options={"a curve (Chebyshev)": "chebyshev", "digits": "digits", "MNIST-1D": "mnist1d"},
+        ),
+        Control(
+            "n",
+            "samples n",
+            "samples n, of the Jacobian bounds",
+            "Of the Jacobian bounds: a new run",
+            values=SIZES,
+            bar=True,
+        ),
+        Control(
+            "sigma",
+            "noise σ",
+            "noise sigma, of PAC-Bayes",
+            "Of PAC-Bayes: standard deviation of the noise on each weight",
+            values=SIGMAS,
+            bar=True,
+        ),
+        Control(
+            "alpha",
+            "rescaling α",
+            "rescaling alpha, of PAC-Bayes",
+            "First layer times α, last divided by it: the same function",
+            values=ALPHAS,
+            form="×{:g}",
+        ),
+        Control(
+            "noise",
+            "σ is",
+            "what the noise is tied to",
+            "The same for every weight, or in units of the size of the prior's block",
+            options={"the same for all": "same", "tied to the weights": "tied"},
+        ),
+    )
+    pictures: ClassVar = {"bounds": Bounds, "shares": Shares, "curse": Curse, "noise": Noise}
+    question = Question(
+        "A network learns a curve from 20 points, and its training cost goes to zero. Every term "
+        "of a bound on its expected cost is known. What does the best such bound do meanwhile?",
+        choices=CHOICES,
+        because="To fit the curve the network must become steep, and the bound pays for its slope. "
+        "Then turn n.",
+    )
+    beats = (
+        Beat("the cost falls, and the bound on it rises.", (("reset", None), ("run", None))),
+        Beat("ten times as many samples: the same theorem says something.", (("n", 200),)),
+        Beat("64 dimensions: an estimate only, and it says nothing.", (("data", "digits"),)),
+        Beat("another bound, the same digits: well below chance.", (("bound", "pac"),)),
+        Beat("with little noise, KL takes it all.", (("sigma", 0.03),)),
+        Beat("the same function, rescaled: another bound.", (("sigma", 0.1), ("alpha", 2.0))),
+        Beat("MNIST-1D: barely below chance.", (("alpha", 1.0), ("data", "mnist1d"))),
+    )
+
+    def begin(self) -> None:
+        ready_process()
+        self.values = {"bound": "jacobian", "data": "chebyshev", "n": SIZES[0]}
+        self.values |= {"sigma": 0.1, "alpha": 1.0, "noise": "same"}
+        self.running = self.working = False
+        self.past: tuple[Sequence[float], Sequence[float]] = ((), ())
+        self.preparing: HalfPrior | None = None
+        self.certified, self._pairs = "digits", {"digits": _digits()}
+        self._certificates: dict[tuple, Certificate] = {}
+        self._certify()
+        self._measured: tuple[Any, tuple[float, float]] | None = None
+        self._start()
+        self.course.go(SEEN)
+        self.status = "The run has begun."
+
+    def _start(self) -> None:
+        before = getattr(self, "course", None)
+        name, n = self.values["data"], self.values["n"]
+        same = before is not None and (before.name == name) and before.n != n
+        self.past = (before.rows["step"], before.rows["best"]) if same else ((), ())
+        self.course = Course(name, n)
+
+    def _certify(self) -> None:
+        """The certificate of the present data, rescaling and noise; its first draws at once."""
+        self.certificate = self._certificate(self.values["alpha"])
+
+    def _certificate(self, alpha: float) -> Certificate:
+        key = (self.certified, alpha, self.values["noise"])
+        if key not in self._certificates:
+            self._certificates[key] = Certificate(
+                self._pairs[self.certified],
+                SIGMAS,
+                alpha=alpha,
+                tied=self.values["noise"] == "tied",
+                settings=2 * len(ALPHAS),
+                failure=FAILURE,
+            )
+            self._certificates[key].draw(FIRST)
+        return self._certificates[key]
+
+    @property
+    def pair(self) -> Pair:
+        return self._pairs[self.certified]
+
+    @property
+    def plain(self) -> Certificate | None:
+        """The certificate of the network that is not rescaled, beside that of one that is."""
+        key = (self.certified, 1.0, self.values["noise"])
+        return None if self.values["alpha"] == 1 else self._certificates.get(key)
+
+    @property
+    def here(self) -> int:
+        return SIGMAS.index(self.values["sigma"])
+
+    @property
+    def pac(self) -> bool:
+        return self.values["bound"] == "pac"
+
+    def changed(self, name: str) -> None:
+        values = self.values
+        if name == "n" or (name == "data" and values["data"] == "chebyshev"):
+            values["bound"] = "jacobian"
+        elif name in ("sigma", "alpha", "noise"):
+            values["bound"] = "pac"
+        if not self.pac:
+            self.preparing = None
+            if (self.course.name, self.course.n) != (values["data"], values["n"]):
+                self._start()
+                self.course.go(EVERY)
+            self.running, self.working = not self.course.ended, False
+            self.status = "A run of the Jacobian bounds."
+            return
+        if values["data"] == "chebyshev":
+            values["data"] = "digits"  # the certificate takes labels
+        if values["data"] in self._pairs:
+            self.certified, self.preparing = values["data"], None
+            self._certify()
+            self.status = "PAC-Bayes: drawing noise." if self._left() else DONE
+        elif self.preparing is None:
+            self.preparing = HalfPrior(values["data"])
+            self.status = "The prior is being trained, on half of the samples."
+        self.running = self.working = self._left()
+
+    def _left(self) -> bool:
+        """Whether the certificate can still be refined."""
+        return self.preparing is not None or self.certificate.draws < DRAWS
+
+    def pressed(self, name: str) -> None:
+        if name == "again":
+            if self.pac:
+                self.status = "Restart is for the Jacobian bounds."
+                return
+            self._start()
+            self.running = False
+            self.status = "At step 0. Press Run."
+        elif self.pac:
+            self.running = self.working = self._left() and not self.running
+            self.status = ("Drawing." if self.running else "Paused.") if self._left() else DONE
+        else:
+            if self.course.ended and not self.running:
+                self._start()
+            self.running, self.working = not self.running, False
+            self.status = "Running." if self.running else "Paused."
+
+    def advance(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end and (self.running or self.working):
+            if self.pac and not self.running:  # paused by the page
+                self.working = False
+            elif self.working:
+                self._refine()
+            else:
+                self.course.go(EVERY)
+                if self.course.ended:
+                    self._arrive()
+
+    def _arrive(self) -> None:
+        """The end of the run; then the certificate has its turn."""
+        self.running, self.working = False, self._left()
+        broken = self.course.training.diverged
+        self.status = (
+            f"{self.course.step} steps." if broken is None else f"It broke: {broken.reason}."
+        )
+
+    def _refine(self) -> None:
+        if self.preparing is not None:
+            self.preparing.part(5)
+            if not self.preparing.done:
+                return
+            self.certified = self.values["data"]
+            self._pairs[self.certified] = self.preparing.pair
+            self.preparing = None
+            self._certify()
+        else:
+            draws = min(DRAWS - self.certificate.draws, MORE)
+            self.certificate.draw(draws)
+        if not self._left():
+            self.working = False
+            if self.pac:
+                self.running, self.status = False, DONE
+
+    def answer(self) -> str:
+        """The best bound at the end of the run, against its value at the start."""
+        course = Course("chebyshev", SIZES[0])
+        start = course.best.value
+        course.training.run(STEPS)
+        ratio = course.calculator(course.training.model).value / start
+        return CHOICES[1] if abs(ratio - 1) <= 0.05 else CHOICES[2 if ratio > 1 else 0]
+
+    def reveal(self) -> None:
+        self.running = True
+        self.status = "Running. Then turn n, and go to PAC-Bayes."
+
+    # What is shown.
+
+    def phase(self) -> str:
+        if not self.revealed:
+            return ""
+        if self.pac:
+            if self.preparing is not None:
+                return f"Prior and posterior are being trained: {self.preparing.progress:.0%}."
+            value = self.certificate.values[self.here]
+            verdict = "well below" if value < 0.5 else "below" if value < 0.75 else "barely below"
+            verdict = verdict if value < CHANCE else "not below"
+            soon = "" if self.certificate.draws == DRAWS else " Provisional: noise is being drawn."
+            return (
+                f"With 95% confidence a network with noise σ = {self.values['sigma']:g} errs on at "
+                f"most {value:.0%} of new {WHAT[self.certified]}: {verdict} chance, 90%.{soon}"
+            )
+        best = self.course.best
+        says = "it says nothing (vacuous)" if best.vacuous else "it says something"
+        what = "bound" if self.course.exact else "bound estimate"
+        return (
+            f"Step {self.course.step}: the best {what}, {best.form}, is {short(best.value)}, that "
+            f"is {best.value / best.best_constant:.2g} times the cost of the best constant: {says}."
+        )
+
+    def numbers(self) -> list[list[str]]:
+        return self._certificate_rows() if self.pac else self._course_rows()
+
+    def _course_rows(self) -> list[list[str]]:
+        course = self.course
+        best, gap = course.best, f"{course.last('loss_gap'):.2g} ± {course.last('loss_gap_se'):.1g}"
+        constant = course.calculator.best_constant
+        rows = [
+            ["step t", f"{course.step}", f"of {STEPS}; n = {course.n}"],
+            ["training cost", short(course.last("train_loss")), f"best constant {short(constant)}"],
+            ["measured gap", gap, "test less training cost, one standard error"],
+        ]
+        for form, bound in course.forms.items():
+            says = "vacuous" if bound.vacuous else "not vacuous"
+            rows.append([form, short(bound.value), f"{bound.kind}, {says}"])
+        name, how = ("W₁", "exact") if best.form == "G3" else ("r", "95% quantile, held out")
+        rows += [
+            ["Lipschitz constant", short(best.terms["Lhat"]), "L̂, of the cost in the input"],
+            [f"distance {name}", short(course.distance), how],
+            [f"{name} needed", short(course.needed), "for the bound to say something"],
+        ]
+        return rows
+
+    def _certificate_rows(self) -> list[list[str]]:
+        certificate, here = self.certificate, self.here
+        if self.preparing is not None:
+            return [["prior and posterior", f"{self.preparing.progress:.0%}", "of their training"]]
+        tied = self.values["noise"] == "tied"
+        draws = certificate.draws
+        so_far = "95%, all settings of this page at once"
+        if draws < DRAWS:
+            so_far = f"provisional: {draws} of {DRAWS} draws"
+        noisy = f"{certificate.noisy[here]:.3f} ± {certificate.error[here]:.1g}"
+        best = int(certificate.values.argmin())
+        new, error = self._on_new_data()
+        rows = [
+            [
+                "noise σ",
+                f"{SIGMAS[here]:g}",
+                "times each block's size" if tied else "on each weight",
+            ],
+            ["noisy error", noisy, f"on the other {certificate.n} samples, {draws} draws"],
+            [
+                "KL",
+                short(certificate.kl[here]),
+                f"nats; KL / n = {short(certificate.kl[here] / certificate.n)}",
+            ],
+            ["certificate", f"{certificate.values[here]:.3f}", so_far],
+            ["its smallest", f"{certificate.values[best]:.3f}", f"at σ = {SIGMAS[best]:g}"],
+            ["measured", f"{new:.3f} ± {error:.1g}", "noisy error on test data"],
+            ["hold-out bound", f"{hold_out_bound(self.pair):.3f}", "the prior's network, no noise"],
+        ]
+        if self.plain is not None:
+            rows.append(["at α = 1", f"{self.plain.values[here]:.3f}", f"{self.plain.draws} draws"])
+        return rows
+
+    def _on_new_data(self) -> tuple[float, float]:
+        key = (self.certified, *(self.values[name] for name in ("sigma", "alpha", "noise")))
+        if self._measured is None or self._measured[0] != key:
+            self._measured = key, self.certificate.on_new_data(self.values["sigma"])
+        return self._measured[1]
+
+    def columns(self) -> dict[str, Sequence[float]]:
+        if not self.pac:
+            return self.course.rows
+        certificate = self.certificate
+        columns = {"noisy_error": certificate.noisy, "standard_error": certificate.error}
+        columns |= {"kl": certificate.kl, "certificate": certificate.values}
+        return {"sigma": list(SIGMAS)} | {name: c.tolist() for name, c in columns.items()}
+
+    def settings(self) -> dict[str, Any]:
+        return {**self.values, "lr": LR, "degree": DEGREE, "seed": 0, "failure": FAILURE}
+
+
+@functools.cache
+def _digits() -> Pair:
+    """The pair that the page opens with: a fifth of a second's training."""
+    training = HalfPrior("digits")
+    while not training.done:
+        training.part(100)
+    return training.pair

@@ -1,0 +1,283 @@
+"""The pictures of page 7: bounds along a run, their parts, covering radii, a certificate."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kit.covering import regular_covering_radius
+from kit.live.panels import BOUND, GAP, LOSS, THRESHOLD
+from kit.live.picture import INK, SOFT, Picture
+from kit.live.text import short
+
+STEPS = 1000  # of a run
+SIGMAS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+DRAWS = 1000  # of the noise
+SEEN_SIGMA = 0.03  # before the answer
+FAILURE, CHANCE = 0.05, 0.9
+NAMES = {"chebyshev": "a curve", "digits": "digits", "mnist1d": "MNIST-1D"}
+DASHES = {"G1": ":", "G2": "--", "G3": "-"}
+DIMENSIONS = {1: 2.0, 2: math.pi, 4: math.pi**2 / 2, 8: math.pi**4 / 24}  # volume of the unit ball
+ORDERS = np.logspace(1, 8, 57)
+SHADE = "#8c4a70"  # of BOUND, for letters
+
+
+class Bounds(Picture):
+    """Bounds, cost and gap, step by step."""
+
+    def build(self, figure) -> None:
+        place = (0.115, 0.14, 0.655, 0.765)
+        self.ax = self.axes(figure, "step t", "cost", "", place)
+        self.ax.set_yscale("log")
+        self.ax.set_xlim(0, STEPS)
+        self.ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        self.lines, self.texts = {}, {}
+        styles = {form: (BOUND, dash, 2.0) for form, dash in DASHES.items()}
+        styles |= {"train_loss": (LOSS, "-", 1.6), "loss_gap": (GAP, "-", 1.6)}
+        styles |= {"best constant": (THRESHOLD, "--", 1.2)}
+        (self.past,) = self.ax.plot([], [], color="#c8c8c8", lw=1.4, animated=True)
+        for name, (colour, dash, width) in styles.items():
+            (self.lines[name],) = self.ax.plot(
+                [], [], dash, color=colour, lw=width, animated=True, ms=4
+            )
+            ink = {BOUND: SHADE, GAP: "#2a6f97"}.get(colour, colour)
+            self.texts[name] = self.ax.text(
+                1.015, 0, "", transform=self.ax.transAxes, fontsize=8.5, color=ink, va="center"
+            )
+            self.texts[name].set_animated(True)
+        self.moving = [self.past, *self.lines.values(), *self.texts.values()]
+
+    def update(self, scene):
+        course = scene.course
+        words = {"train_loss": "training cost", "loss_gap": "|measured gap|"}
+        words["best constant"] = "best constant\n(vacuous above)"
+        words |= {form: f"{form} ({course.forms[form].kind})" for form in course.forms}
+        kind = "bounds, every term known" if course.exact else "bound estimates"
+        self.ax.set_title(
+            f"{NAMES[course.name]}, n = {course.n}: {kind}", fontsize=9.5, loc="left", pad=4
+        )
+        constant = course.calculator.best_constant
+        low = constant / (30 if course.exact else 100)
+        high = _above(1.2 * max(course.rows["G1"]))
+        self.ax.set_ylim(low, high)
+        ends = []
+        for name, line in self.lines.items():
+            values = np.abs(course.rows.get(name, []))
+            steps = course.rows["step"][: len(values)]
+            if name == "best constant":
+                steps, values = [0, STEPS], values[-1:].repeat(2)
+            line.set_data(steps, values)
+            line.set_marker("o" if len(values) == 1 else "")
+            self.texts[name].set_text(words.get(name, ""))
+            if len(values):
+                at = math.log(max(values[-1], low) / low) / math.log(high / low)
+                ends.append((at, name))
+        self.past.set_data(*scene.past)
+        lowest = 0.02
+        for at, name in sorted(ends):
+            room = 0.05 if name == "best constant" else 0.0
+            lowest = max(at, lowest + room)
+            self.texts[name].set_y(lowest)
+            lowest += 0.062 + room
+        return low, high, course.name, course.n
+
+    def alt(self, scene) -> str:
+        course = scene.course
+        forms = ", ".join(f"{form} {short(b.value)}" for form, b in course.forms.items())
+        return (
+            f"Bounds over the steps of a run on {NAMES[course.name]}. Now: step {course.step}, "
+            f"{forms}; training cost {short(course.last('train_loss'))}, measured gap "
+            f"{short(course.last('loss_gap'))}, best constant predictor "
+            f"{short(course.calculator.best_constant)}."
+        )
+
+
+class Shares(Picture):
+    """The parts of the best bound."""
+
+    def build(self, figure) -> None:
+        place = (0.215, 0.14, 0.745, 0.765)
+        self.ax = self.axes(figure, "share of the best bound, %", "", "", place)
+        self.ax.set_xlim(0, 128)
+        self.ax.set_xticks(range(0, 101, 20))
+        self.ax.set_ylim(3.6, -0.6)
+        self.bars = self.ax.barh(range(4), [0] * 4, height=0.62)
+        for bar in self.bars:
+            bar.set(animated=True, linewidth=0)
+        self.texts = [
+            self.ax.text(0, k, "", fontsize=9, color=INK, va="center", animated=True)
+            for k in range(4)
+        ]
+        self.moving = [*self.bars, *self.texts]
+
+    def update(self, scene):
+        course = scene.course
+        parts = course.shares()
+        self.ax.set_yticks(range(4), [name for name, _, _ in parts])
+        self.ax.set_title(
+            f"what {course.best.form} = {short(course.best.value)} is made of",
+            fontsize=9.5,
+            loc="left",
+            pad=4,
+        )
+        for k, (bar, text, (_, kind, value)) in enumerate(
+            zip(self.bars, self.texts, parts, strict=True)
+        ):
+            share = 100 * value / course.best.value
+            bar.set_width(share)
+            bar.set_color(BOUND if k else LOSS)
+            bar.set_alpha(1.0 if kind == "exact" else 0.55)
+            text.set_text(f"{share:.0f}%, {kind}")
+            text.set_x(share + 1.5)
+        return course.best.form, short(course.best.value), course.name
+
+    def alt(self, scene) -> str:
+        parts = "; ".join(
+            f"{name} {short(value)} ({kind})" for name, kind, value in scene.course.shares()
+        )
+        return f"Bars: the parts of the best bound. Now: {parts}.".replace("\n", " ")
+
+
+class Curse(Picture):
+    """The covering radius that n samples have, in 1 to 8 dimensions."""
+
+    def build(self, figure) -> None:
+        place = (0.125, 0.14, 0.735, 0.765)
+        self.ax = self.axes(
+            figure, "samples n", "covering radius r, in sides of the cube", "the curse", place
+        )
+        self.ax.loglog()
+        self.ax.set_xlim(ORDERS[0], ORDERS[-1])
+        self.ax.set_ylim(2e-7, 5)
+        self.ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        self.lines = []
+        for k, (d, volume) in enumerate(DIMENSIONS.items()):
+            radii = [_radius(int(n), d, volume) for n in ORDERS]
+            (line,) = self.ax.plot(ORDERS, radii, color=BOUND, lw=2.4 - 0.4 * k, alpha=1 - 0.12 * k)
+            name = self.ax.text(1.25e8, radii[-1], f"d = {d}", fontsize=9, color=SHADE, va="center")
+            self.lines.append((line, name))
+        (self.need,) = self.ax.plot([], [], "--", color=THRESHOLD, lw=1.2, animated=True)
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        self.word = self.ax.text(12, 1e-6, "", fontsize=8.5, animated=True, bbox=white)
+        (self.here,) = self.ax.plot([], [], "o", color=THRESHOLD, ms=8, animated=True)
+        self.name = self.ax.text(0, 0, "", fontsize=8.5, va="center", animated=True, bbox=white)
+        self.moving = [self.need, self.word, self.here, self.name]
+
+    def update(self, scene):
+        for line, name in self.lines[1:]:
+            line.set_visible(scene.revealed)
+            name.set_visible(scene.revealed)
+        course = scene.course
+        side = 2.0  # the curve lives on [-1, 1]
+        need = course.needed / side if course.exact else math.nan
+        self.need.set_data(self.ax.get_xlim(), [need, need])
+        shown = math.isfinite(need) and need > 1e-6
+        self.word.set_text(
+            "dashed: below this r, a bound\non the curve says something" if shown else ""
+        )
+        radius = course.best.terms["r"] / side
+        self.here.set_data([course.n], [radius if course.exact else math.nan])
+        self.name.set_text("our points" if course.exact else "")
+        self.name.set_position((1.5 * course.n, radius / 1.15))
+        many = "in 1, 2, 4 and 8 dimensions" if scene.revealed else "in one dimension"
+        self.ax.set_title(f"how far from a sample, {many} (95%)", fontsize=9.5, loc="left", pad=4)
+        return scene.revealed
+
+    def alt(self, scene) -> str:
+        if not scene.revealed:
+            radius = _radius(10**6, 1, 2.0)
+            return f"The covering radius in one dimension. Now: {radius:.2g} at a million samples."
+        at = ", ".join(f"{_radius(10**6, d, v):.2g} for d = {d}" for d, v in DIMENSIONS.items())
+        return f"Covering radius against samples, on log axes. Now: at a million samples {at}."
+
+
+class Noise(Picture):
+    """Noisy error, KL and certificate at each size of the noise."""
+
+    def build(self, figure) -> None:
+        place = (0.105, 0.14, 0.685, 0.765)
+        self.ax = self.axes(figure, "noise σ on every weight", "error", "", place)
+        self.ax.yaxis.set_label_coords(-0.11, 0.5)
+        self.ax.set_xscale("log")
+        self.ax.set_xlim(SIGMAS[0], SIGMAS[-1])
+        ticks = (0.01, 0.03, 0.1, 0.3, 1.0)
+        self.ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        self.ax.set_ylim(0, 1.12)
+        self.ax.axhline(CHANCE, color=THRESHOLD, ls="--", lw=1.2)
+        beside = {"transform": self.ax.get_yaxis_transform(), "fontsize": 8.5, "va": "center"}
+        self.ax.text(1.015, CHANCE, "chance 0.9", color=THRESHOLD, **beside)
+        style = {"animated": True, "marker": "o", "ms": 3}
+        (self.other,) = self.ax.plot([], [], color="#c8c8c8", lw=1.4, animated=True)
+        (self.noisy,) = self.ax.plot([], [], color=LOSS, lw=1.6, **style)
+        (self.kl,) = self.ax.plot([], [], ":", color=BOUND, lw=1.6, animated=True)
+        (self.value,) = self.ax.plot([], [], color=BOUND, lw=2.2, **style)
+        self.mark = self.ax.axvline(0.1, color=SOFT, lw=0.8, animated=True)
+        (self.dot,) = self.ax.plot([], [], "o", color=BOUND, ms=10, animated=True)
+        inside = {"fontsize": 8.5, "animated": True, "va": "center"}
+        self.words = [
+            self.ax.text(0, 0, text, color=colour, **inside)
+            for text, colour in (
+                ("noisy error,\nother half", LOSS),
+                ("certificate (95%)", SHADE),
+                ("KL / n", SHADE),
+            )
+        ]
+        self.words[0].set_transform(self.ax.get_yaxis_transform())
+        self.words[1].set_position((1.03 * SIGMAS[0], 1.065))
+        lines = [self.other, self.noisy, self.kl, self.value, self.mark, self.dot]
+        self.moving = [*lines, *self.words]
+
+    def update(self, scene):
+        certificate, name = scene.certificate, scene.certified
+        sigma, shown = np.array(SIGMAS), scene.revealed
+        seen = sigma <= (SIGMAS[-1] if shown else SEEN_SIGMA)
+        self.noisy.set_data(sigma[seen], certificate.noisy[seen])
+        share = certificate.kl / certificate.n
+        small = share <= 1.02
+        self.kl.set_data(sigma[small], share[small])
+        self.value.set_data(sigma, certificate.values)
+        here = scene.here
+        self.mark.set_xdata([SIGMAS[here]] * 2)
+        self.dot.set_data([SIGMAS[here]], certificate.values[here : here + 1])
+        other = scene.plain
+        self.other.set_data(sigma, np.full(len(sigma), np.nan) if other is None else other.values)
+        self.words[0].set_position((1.015, min(float(certificate.noisy[-1]), 0.78)))
+        first = int(np.argmax(share <= 0.6))
+        self.words[2].set_position((1.06 * sigma[first], min(share[first] + 0.03, 0.7)))
+        for artist in (self.kl, self.value, self.mark, self.dot, self.other, *self.words[1:]):
+            artist.set_visible(shown)
+        if not shown:
+            self.words[0].set_transform(self.ax.transData)
+            self.words[0].set_position((SEEN_SIGMA * 1.1, certificate.noisy[seen][-1] + 0.05))
+        else:
+            self.words[0].set_transform(self.ax.get_yaxis_transform())
+        alpha = scene.values["alpha"]
+        moved = f", rescaled by α = {alpha:g} (grey: α = 1)" if shown and alpha != 1 else ""
+        title = f"PAC-Bayes, {NAMES[name]}{moved}"
+        self.ax.set_title(title, fontsize=9.5, loc="left", pad=4)
+        tied = scene.values["noise"] == "tied"
+        self.ax.set_xlabel("noise σ, in units of each block's size" if tied else "noise σ on θ")
+        return title, tied, shown
+
+    def alt(self, scene) -> str:
+        here, certificate = scene.here, scene.certificate
+        if not scene.revealed:
+            low = short(certificate.noisy[0])
+            return f"Noisy error for little noise. Now: {low} at σ = {SIGMAS[0]:g}."
+        return (
+            f"Noisy error and certificate against the noise, {NAMES[scene.certified]}. Now: at σ "
+            f"= {SIGMAS[here]:g} the noisy error is {short(certificate.noisy[here])}, the "
+            f"certificate {short(certificate.values[here])}."
+        )
+
+
+def _radius(n: int, d: int, volume: float) -> float:
+    """Lemma 1 in the unit cube of d dimensions, at most its diagonal."""
+    return min(regular_covering_radius(n, d, volume / 2**d, FAILURE), math.sqrt(d))
+
+
+def _above(value: float) -> float:
+    """The next of 1, 2, 5, 10 ... above a value, so that axes move seldom."""
+    decade = 10 ** math.floor(math.log10(value))
+    return next(m * decade for m in (2, 5, 10) if m * decade >= value)

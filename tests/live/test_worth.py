@@ -1,0 +1,204 @@
+"""Page 7: what it says of both kinds of bound, and that nothing a reader does breaks it."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from kit.live.worth import CHOICES, DONE, SIGMAS, STEPS, Course, Worth
+from kit.live.worth_pictures import _radius
+from tests.live.scenes import TIMES, check_page, check_skipping, check_words, steps
+
+
+def shown():
+    scene = Worth()
+    scene.show()
+    return scene
+
+
+def rest(scene):
+    for _ in range(TIMES):
+        if not (scene.running or scene.working):
+            return
+        scene.work(0.05)
+    raise AssertionError("it never comes to rest")
+
+
+def numbers(scene):
+    return {row[0]: row[1:] for row in scene.numbers()}
+
+
+def test_the_page_opens_locked_reveals_and_hands_over_its_files():
+    check_page(Worth)
+    check_skipping(Worth)
+
+
+@settings(max_examples=12, deadline=None)
+@given(steps(Worth()))
+def test_no_order_of_actions_breaks_it(actions):
+    scene = shown()
+    for name, value in actions:
+        scene.do(name, value)
+        assert not scene.status.startswith("Not done")
+        if scene.running or scene.working:
+            scene.work(0.001)
+        check_words(scene)
+
+
+@pytest.fixture(scope="module")
+def curves():
+    courses = {}
+    for n in (20, 50, 200, 500):
+        courses[n] = Course("chebyshev", n)
+        courses[n].go(STEPS)
+    return courses
+
+
+def test_the_bound_rises_while_the_cost_falls(curves):
+    """Prose: cost 0.28 to 0.001, G3 0.91 to 1.15, best constant 0.26, gap below 0.06."""
+    rows = curves[20].rows
+    assert rows["train_loss"][0] == pytest.approx(0.283, abs=0.005)
+    assert rows["train_loss"][-1] < 0.003
+    assert rows["G3"][0] == pytest.approx(0.911, abs=0.005)
+    assert rows["G3"][-1] == pytest.approx(1.15, abs=0.05)
+    assert curves[20].best.form == "G3"
+    assert curves[20].best.vacuous
+    assert np.abs(rows["loss_gap"]).max() < 0.06
+    assert Worth().answer() == CHOICES[2]
+
+
+def test_from_200_points_on_the_bound_says_something(curves):
+    assert curves[20].best.vacuous
+    assert curves[50].best.vacuous
+    for n in (200, 500):
+        assert not curves[n].best.vacuous
+    assert curves[200].best.value == pytest.approx(0.113, abs=0.01)
+    assert curves[200].calculator.best_constant == pytest.approx(0.244, abs=0.001)
+
+
+def test_the_bounds_hold_and_the_parts_add_up(curves):
+    for course in curves.values():
+        test = np.array(course.rows["test_loss"]) - 3 * np.array(course.rows["loss_gap_se"])
+        for form in ("G1", "G2", "G3"):
+            assert np.all(test < course.rows[form])
+        parts = course.shares()
+        assert sum(value for _, _, value in parts) == pytest.approx(course.best.value)
+        assert all(value >= 0 for _, _, value in parts)
+        assert {kind for _, kind, _ in parts} == {"exact", "at most"}
+
+
+@pytest.mark.parametrize("n", [20, 200, 1000])
+def test_on_digits_it_is_an_estimate_far_above_the_best_constant(n):
+    course = Course("digits", n)
+    course.go(STEPS)
+    assert list(course.forms) == ["G1", "G2"]
+    assert all(b.kind == "estimate" and b.vacuous for b in course.forms.values())
+    assert course.best.value > 80
+    assert course.calculator.best_constant == pytest.approx(2.3, abs=0.01)
+    assert course.distance / course.needed > 30
+    assert "estimate" in {kind for _, kind, _ in course.shares()}
+
+
+def test_the_curse():
+    """Prose: a million samples, 0.00004 of a side in one dimension, 0.9 in eight."""
+    assert 3e-5 < _radius(10**6, 1, 2.0) < 4e-5
+    assert _radius(10**6, 8, math.pi**4 / 24) == pytest.approx(0.9, abs=0.03)
+
+
+def test_the_reveal_runs_to_its_end_and_then_the_certificate_has_its_turn():
+    scene = shown()
+    assert scene.running
+    rest(scene)
+    assert scene.course.step == STEPS
+    assert scene.certificate.draws == 1000
+    assert scene.status == f"{STEPS} steps."
+    assert "vacuous" in scene.phase()
+
+
+@pytest.fixture(scope="module")
+def certified():
+    scene = shown()
+    scene.do("data", "digits")
+    scene.do("bound", "pac")
+    rest(scene)
+    return scene
+
+
+def test_the_certificate_on_digits_is_far_below_chance(certified):
+    assert float(numbers(certified)["certificate"][0]) < 0.3
+    assert "95%" in numbers(certified)["certificate"][1]
+    assert "26% of new digits: well below chance" in certified.phase()
+    assert certified.status == DONE
+
+
+def test_noise_trades_kl_for_error(certified):
+    certificate = certified.certificate
+    assert np.all(np.diff(certificate.kl) < 0)
+    assert np.all(np.diff(certificate.noisy) > -0.002)
+    best = int(certificate.values.argmin())
+    assert 0 < best < len(SIGMAS) - 1
+    certified.do("sigma", 0.03)
+    assert float(numbers(certified)["certificate"][0]) > 0.6
+    certified.do("sigma", 0.1)
+
+
+def test_turning_a_control_chooses_the_bound_that_it_is_of():
+    scene = shown()
+    scene.do("sigma", 0.2)
+    assert (scene.values["bound"], scene.values["data"]) == ("pac", "digits")
+    scene.do("n", 50)
+    assert scene.values["bound"] == "jacobian"
+    assert scene.course.name == "digits"
+    scene.do("bound", "pac")
+    scene.do("data", "chebyshev")
+    assert scene.values["bound"] == "jacobian"
+    assert scene.course.name == "chebyshev"
+
+
+def test_a_change_shows_in_the_numbers_at_once():
+    scene = shown()
+    scene.do("bound", "pac")
+    slow = []
+    for name, value in (("sigma", 0.2), ("alpha", 2.0), ("noise", "tied"), ("n", 1000)):
+        before, start = scene.numbers(), time.perf_counter()
+        scene.do(name, value)
+        assert scene.numbers() != before
+        slow.append(time.perf_counter() - start)
+    assert max(slow) < 0.5  # 0.15 on two quiet cores
+
+
+def test_work_can_be_paused_and_taken_up_again():
+    scene = shown()
+    scene.do("bound", "pac")
+    scene.do("data", "mnist1d")
+    scene.work(0.01)
+    assert "trained" in scene.phase()
+    assert scene.numbers()[0][0] == "prior and posterior"
+    scene.do("run")
+    assert not scene.running
+    assert not scene.working
+    assert scene.status == "Paused."
+    scene.do("run")
+    assert scene.working
+    scene.do("pause", "The page is gone.")
+    scene.work(0.01)
+    assert not scene.working
+    before = scene.preparing.progress
+    scene.do("run")
+    scene.work(0.05)
+    assert scene.preparing.progress > before
+    scene.do("data", "digits")
+    assert scene.preparing is None
+
+
+def test_a_run_that_ended_begins_again_and_earlier_runs_stay_as_a_line():
+    scene = shown()
+    scene.course.go(STEPS)
+    scene.do("n", 50)
+    assert len(scene.past[0]) == STEPS // 10 + 1
+    scene.do("again")
+    assert scene.course.step == 0
+    scene.do("run")
+    assert scene.running

@@ -1,6 +1,7 @@
 """Runs that are kept, so that a page can open on the beginning of one before anything trains.
 
-`python -m kit.stored` makes them again (a minute); tests/test_stored.py holds them to a fresh run.
+`python -m kit.stored` makes them again, in half a minute; tests/test_stored.py holds them to fresh
+runs.
 
 >>> columns = stored_run("edge")
 >>> columns["step"][:3], len(columns["step"]) == len(columns["sharpness"])
@@ -30,6 +31,8 @@ COLUMNS = (
     "loss_gap_se",
     "error_gap",
     "error_gap_se",
+    "flow_sharpness",
+    "flow_loss",
 )
 MEASURES = ("sharpness", "invariant_sharpness", "jacobian_max", "jacobian_mean")
 EVERY = 3
@@ -43,12 +46,34 @@ def stored_run(preset: str) -> dict[str, list[float]]:
 
 
 def make_run(preset: str, steps: int | None = None) -> dict[str, list[float]]:
-    """The same from scratch: `steps` of them, or as many as are kept."""
+    """The same from scratch: `steps` of them, or as many as are kept.
+
+    The columns flow_sharpness and flow_loss are those of gradient flow at the time eta t.
+    """
     from kit.presets import PRESETS
 
     run = PRESETS[preset].build(measures=MEASURES, seed=0, every=EVERY)
+    flow = _flow(run, STEPS[preset] if steps is None else steps)
     run.run(STEPS[preset] if steps is None else steps)
-    return {name: run.history[name][::EVERY] for name in COLUMNS}
+    columns = {name: run.history[name][::EVERY] for name in COLUMNS if name not in flow}
+    return columns | flow
+
+
+def _flow(run, steps: int) -> dict[str, list[float]]:
+    from kit.flow import GradientFlow
+    from kit.tracking import EigenTracker
+
+    copy = run.fork()
+    flow, tracker = GradientFlow(copy.objective), EigenTracker()
+    columns: dict[str, list[float]] = {"flow_sharpness": [], "flow_loss": []}
+    for row in range(steps // EVERY + 1):
+        if row:
+            known = 1.2 * columns["flow_sharpness"][-1]  # it may rise on the way
+            flow.advance(EVERY * run.lr, sharpness=known)
+            copy.objective.write(flow.theta)
+        columns["flow_sharpness"].append(tracker.measure(copy.objective).value)
+        columns["flow_loss"].append(copy.objective.value())
+    return columns
 
 
 def main() -> None:

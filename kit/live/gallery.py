@@ -37,7 +37,7 @@ def _sharpness() -> bytes:
     from kit.live.panels import Panel
     from kit.stored import stored_run
 
-    labels = {"threshold": "2/η", "invariant_sharpness": ""}
+    labels = {"threshold": "2/η", "flow_sharpness": ""}
     strips = Panel("sharpness").strips[:1]
     return Panel("sharpness", strips).encode(stored_run("edge"), labels=labels, still=True)
 

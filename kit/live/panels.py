@@ -80,6 +80,7 @@ PANELS: dict[str, tuple[Strip, ...]] = {
         Strip(
             "loss (training objective, test cost)",
             (
+                Line("flow_loss", "flow", LOSS),
                 Line("test_loss", "test", TEST_LOSS, width=1.4),
                 Line("loss", "train", LOSS),
             ),
@@ -92,6 +93,7 @@ PANELS: dict[str, tuple[Strip, ...]] = {
             (
                 Line("threshold", "threshold", THRESHOLD, "--", 1.2, weak=True),
                 Line("batch_sharpness", "batch", BATCH, error="batch_sharpness_se"),
+                Line("flow_sharpness", "flow", SHARPNESS),
                 Line("eigenvalue_4", "", NEXT, width=0.9),
                 Line("eigenvalue_3", "", NEXT, width=0.9),
                 Line("eigenvalue_2", "λ₂ … λ₄", NEXT, width=0.9),

@@ -29,7 +29,8 @@ QUESTIONS: Mapping[str, Question] = {
         "begun to climb. Where will it be after 600 steps?",
         number=(0.0, 20.0),
         because="It stops at 2/η, here 5, the dashed line: larger steps could not be stable. "
-        "The faint lines are that run. Press Run to train one of your own.",
+        "The faint lines are that run. The one that goes on climbing is gradient flow: the same "
+        "descent in steps too small to swing. Press Run to train one of your own.",
         answer=late_sharpness,
     ),
 }

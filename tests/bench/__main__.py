@@ -6,9 +6,9 @@ those of the project's issues; the program ends with 1 where a judged one is mis
 
 import sys
 
-from tests.bench import browser, engine, numerics
+from tests.bench import browser, engine, numerics, pages
 
-BARS = (*numerics.FIGURES, *engine.FIGURES, *browser.FIGURES)
+BARS = (*numerics.FIGURES, *engine.FIGURES, *pages.FIGURES, *browser.FIGURES)
 
 
 def main() -> int:

@@ -29,6 +29,13 @@ def test_some_samples_swing_more_than_twice_as_much_as_a_typical_one(run):
     assert float(each.max()) > 2 * float(each.median())
 
 
+def test_gradient_flow_goes_on_past_the_threshold():
+    columns = stored_run("edge")
+    assert columns["flow_sharpness"][-1] > 3 * columns["sharpness"][-1]
+    assert columns["flow_loss"][-1] < columns["loss"][-1]
+    assert columns["flow_loss"] == sorted(columns["flow_loss"], reverse=True)
+
+
 def test_the_question_is_answered_from_the_stored_run():
     answer = QUESTIONS["sharpness"].answer(stored_run("edge"))
     assert answer == late_sharpness(stored_run("edge"))

@@ -43,3 +43,14 @@ def test_cells_are_short_and_hold_no_output(notebook):
             assert 1 <= len(lines) <= 5
             assert cell.outputs == []
             assert cell.execution_count is None
+
+
+SECTIONS = ("Three things to try", "What you should see", "What is proved", "Symbols", "Sources")
+
+
+def test_a_page_has_its_sections_and_a_way_to_its_symbols(notebook):
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    for section in SECTIONS:
+        assert f"\n## {section}" in text
+    assert "(#Symbols)" in text
+    assert "small network" in text or "parabolas" in text or "small functions" in text

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, settings
 
-from kit.live.rescale import CHOICES, ORDER, STILL, Rescale, scalar_eigenvalues
+from kit.live.rescale import CHOICES, ORDER, STILL, Rescale
+from kit.live.rescale_pictures import scalar_eigenvalues
 from tests.live.scenes import check_page, check_skipping, check_words, steps
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from kit.objective import ClosedFormPoint, Point
+from kit.points import ClosedFormPoint, Point
 
 LOSS_LIMIT = 1e6
 STUCK_STEPS = 50

@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from kit.checks import check_int, check_one_of
 from kit.curvature import check_objective
 from kit.determinism import buffer_copies
-from kit.objective import ClosedFormPoint, Objective
+from kit.objective import Objective
+from kit.points import ClosedFormPoint
 from kit.tangent import gauss_newton_diagonal, output_root, partial_jacobians
 
 SWEEPS = 2000

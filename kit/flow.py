@@ -19,7 +19,8 @@ import math
 import torch
 
 from kit.checks import check_number
-from kit.objective import Objective, Point
+from kit.objective import Objective
+from kit.points import Point
 
 SHARE = 0.5  # of 1 / sharpness, one Runge-Kutta step; stable up to 2.78
 

@@ -19,7 +19,8 @@ from torch.func import functional_call
 from kit.checks import check_number, check_one_of
 from kit.determinism import buffer_copies, require_deterministic
 from kit.losses import NamedLoss
-from kit.objective import ClosedFormPoint, Objective, Point, as_features
+from kit.objective import Objective, as_features
+from kit.points import ClosedFormPoint, Point
 from kit.stack import StackPoint, architecture
 
 

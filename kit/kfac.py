@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kit.determinism import buffer_copies
-from kit.objective import ClosedFormPoint, Objective
+from kit.objective import Objective
+from kit.points import ClosedFormPoint
 from kit.tangent import output_root, partial_jacobians
 
 Factors = tuple[Tensor, Tensor]

@@ -20,7 +20,8 @@ from kit.checks import check_one_of
 from kit.divergence import Divergence, DivergenceWatch, active_units
 from kit.evaluation import evaluate_outputs
 from kit.history import History, Intervention
-from kit.objective import Objective, Point
+from kit.objective import Objective
+from kit.points import Point
 from kit.probes import PROBES, Probe
 
 SCORES = (

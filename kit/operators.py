@@ -25,8 +25,9 @@ import torch
 from torch import Tensor
 
 from kit.checks import check_one_of
-from kit.objective import Objective, Point
+from kit.objective import Objective
 from kit.paths import path_scales
+from kit.points import Point
 
 Product = Callable[[Tensor], Tensor]
 

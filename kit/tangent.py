@@ -26,7 +26,8 @@ from torch.func import functional_call, jacrev, vmap
 
 from kit.curvature import check_objective, eigenvalues
 from kit.determinism import buffer_copies
-from kit.objective import ClosedFormPoint, Objective
+from kit.objective import Objective
+from kit.points import ClosedFormPoint
 from kit.stack import StackPoint
 
 DUAL_LIMIT = 5000  # nK of the largest dual matrix, 200 MB in float64

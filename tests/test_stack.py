@@ -33,7 +33,7 @@ def route(request):
     """Both routes of a closed form: in NumPy for small networks, else in tensors."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "stack":
-            patch.setattr("kit.objective.is_small", lambda net, X: False)
+            patch.setattr("kit.points.is_small", lambda net, X: False)
         yield
 
 

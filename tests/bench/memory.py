@@ -10,11 +10,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def peak_megabytes(function: Callable[[], object]) -> float:
     """Runs the function in a child; its own results are lost."""
+    _give_back()
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # pragma: no cover
         try:
-            _give_back()
             with open("/proc/self/statm") as file:
                 before = int(file.read().split()[1]) * PAGE
             function()

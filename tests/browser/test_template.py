@@ -32,7 +32,7 @@ def test_the_pictures_are_there_before_the_widgets_and_stay_where_they_are(
         viewport=dict(zip(("width", "height"), size, strict=True)),
     )
     images = seen.page.locator("img.kit-panel")
-    expect(images).to_have_count(4, timeout=START)
+    expect(images).to_have_count(5, timeout=START)
     expect(seen.page.locator(".kit-preview")).to_be_visible()
     assert all(image.get_attribute("alt") for image in images.all())
     places = {image.get_attribute("data-key"): image.bounding_box() for image in images.all()}
@@ -40,7 +40,7 @@ def test_the_pictures_are_there_before_the_widgets_and_stay_where_they_are(
         route.continue_()
     expect(seen.page.locator("html")).to_have_attribute("data-kernel", "ready", timeout=START)
     expect(seen.page.locator(".kit-preview")).to_have_count(0)
-    expect(images).to_have_count(4)
+    expect(images).to_have_count(5)
     for image in images.all():
         place = image.bounding_box()
         before = places[image.get_attribute("data-key")]

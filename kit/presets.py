@@ -101,6 +101,15 @@ PRESETS: dict[str, Preset] = {
             "loss after 150 steps over the first": (0.1, 0.5),
         },
     ),
+    "adam": Preset(
+        "Adam: another sharpness at another edge",
+        "λ of the Hessian climbs on. λ(P⁻¹H), as Adam's steps see it, comes to 38/η and stays.",
+        RunConfig("mnist1d", n_train=1000, optimizer="adam", lr=3e-3, every=3),
+        {
+            "preconditioned sharpness over 38/eta, steps 400 to 1500": (0.85, 1.05),
+            "sharpness, at step 1500 over that at 400": (1.25, 2.2),
+        },
+    ),
     "digits": Preset(
         "Digits: at the edge at once",
         "At 2/η from the start. Halving η does not lead to the new edge: the loss is too small.",

@@ -1,6 +1,6 @@
 """Runs that are kept, so that a page can open on the beginning of one before anything trains.
 
-`python -m kit.stored` makes them again, in half a minute; tests/test_stored.py holds them to fresh
+`python -m kit.stored` makes them again, in some minutes; tests/test_stored.py holds them to fresh
 runs.
 
 >>> columns = stored_run("edge")
@@ -33,6 +33,8 @@ COLUMNS = (
     "error_gap_se",
     "flow_sharpness",
     "flow_loss",
+    "smooth_sharpness",
+    "smooth_loss",
 )
 MEASURES = ("sharpness", "invariant_sharpness", "jacobian_max", "jacobian_mean")
 EVERY = 3
@@ -45,18 +47,22 @@ def stored_run(preset: str) -> dict[str, list[float]]:
     return {n: [math.nan if v is None else v for v in column] for n, column in columns.items()}
 
 
-def make_run(preset: str, steps: int | None = None) -> dict[str, list[float]]:
+def make_run(
+    preset: str, steps: int | None = None, *, beside: bool = True
+) -> dict[str, list[float]]:
     """The same from scratch: `steps` of them, or as many as are kept.
 
-    The columns flow_sharpness and flow_loss are those of gradient flow at the time eta t.
+    The columns flow_* are those of gradient flow at the time eta t, smooth_* those of the central
+    flow, whose loss is the mean that it predicts; `beside=False` leaves both out.
     """
     from kit.presets import PRESETS
 
     run = PRESETS[preset].build(measures=MEASURES, seed=0, every=EVERY)
-    flow = _flow(run, STEPS[preset] if steps is None else steps)
-    run.run(STEPS[preset] if steps is None else steps)
-    columns = {name: run.history[name][::EVERY] for name in COLUMNS if name not in flow}
-    return columns | flow
+    steps = STEPS[preset] if steps is None else steps
+    others = {**_flow(run, steps), **smoothed(run, steps)} if beside else {}
+    run.run(steps)
+    names = [name for name in COLUMNS if not name.startswith(("flow_", "smooth_"))]
+    return {name: run.history[name][::EVERY] for name in names} | others
 
 
 def _flow(run, steps: int) -> dict[str, list[float]]:
@@ -73,6 +79,20 @@ def _flow(run, steps: int) -> dict[str, list[float]]:
             copy.objective.write(flow.theta)
         columns["flow_sharpness"].append(tracker.measure(copy.objective).value)
         columns["flow_loss"].append(copy.objective.value())
+    return columns
+
+
+def smoothed(run, steps: int) -> dict[str, list[float]]:
+    """The columns smooth_*: the central flow from a run's present parameters."""
+    from kit.central_flow import CentralFlow
+
+    flow = CentralFlow(run.fork().objective, run.lr)
+    columns: dict[str, list[float]] = {"smooth_sharpness": [], "smooth_loss": []}
+    for row in range(steps // EVERY + 1):
+        if row:
+            flow.advance(EVERY)
+        columns["smooth_sharpness"].append(flow.sharpness())
+        columns["smooth_loss"].append(flow.loss())
     return columns
 
 

@@ -23,6 +23,7 @@ RUNS = {
     "edge": (600, 5, ("sharpness", "jacobian_max")),
     "slow": (800, 5, ("sharpness",)),
     "catapult": (150, 1, ("sharpness",)),
+    "adam": (1500, 5, ("sharpness", "preconditioned_sharpness")),
     "digits": (600, 5, ("sharpness",)),
     "batches": (3000, 25, ("sharpness", "batch_sharpness")),
     "chebyshev": (2000, 5, ("sharpness", "bound")),
@@ -56,6 +57,16 @@ def running_mean(steps, values):
 
 def steps_until(steps, values, level):
     return float(steps[values >= level][0]) if (values >= level).any() else math.inf
+
+
+def preconditioned(run):
+    _, values = measured(run, "preconditioned_sharpness", 400)
+    return values * run.lr / 38
+
+
+def late_growth(run):
+    steps, values = measured(run, "sharpness")
+    return values[steps > 1400].mean() / values[(steps > 350) & (steps < 450)].mean()
 
 
 # One check a range name: what is measured, as numbers that must all lie in the range.
@@ -109,6 +120,8 @@ CHECKS = {
     "loss after 150 steps over the first": (
         lambda run: run.history["loss"][150] / run.history["loss"][0]
     ),
+    "preconditioned sharpness over 38/eta, steps 400 to 1500": preconditioned,
+    "sharpness, at step 1500 over that at 400": late_growth,
     "ratio from step 100": lambda run: ratios(run, 100)[1],
     "after halving: largest ratio to the new edge": largest_after_halving,
     "batch sharpness over 2/eta, steps 1500 to 3000": (

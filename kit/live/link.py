@@ -20,13 +20,15 @@ from kit.live.session import ready_process
 from kit.live.text import short
 from kit.load import Dataset, load_dataset
 from kit.models import mlp
-from kit.tangent import layer_shares
+from kit.objective import Objective
+from kit.tangent import dual_gauss_newton, layer_shares
 from kit.training import Training
 
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024)
 LOOK_EVERY = 100  # steps between two looks at spectrum and shares
 SCALE = 10.0  # of the inputs, in the case about them
 SEEN = 120  # steps that are shown before the answer
+APART = "40 inputs at right angles, labels by chance"
 MOVED = 0.03  # relative change that counts as one
 
 
@@ -43,6 +45,7 @@ class Case:
     lr: float = 0.2
     smoothing: float = 0.0
     n_train: int | None = None
+    bias: bool = True
     every: int = 10
     options: tuple[tuple[str, Any], ...] = ()  # of the data
 
@@ -89,6 +92,16 @@ CASES: dict[str, Case] = {
         loss="cross_entropy",
         lr=0.1,
     ),
+    "apart": Case(
+        "Inputs at right angles, no biases: samples share nothing, so their curvatures do not add "
+        "up in any direction. The Jacobian climbs, sharpness hardly.",
+        APART,
+        (40, 64, 1),
+        600,
+        activation="tanh",
+        lr=0.05,
+        bias=False,
+    ),
     "width": Case(
         "Only the first layer is trained. The wider it is, the less sharpness follows.",
         "digits",
@@ -105,13 +118,14 @@ TITLES = {
     "cross-entropy, label smoothing": "smoothed",
     "a linear model": "linear",
     "inputs times 10": "inputs",
+    "inputs at right angles": "apart",
     "first layer only": "width",
 }
 CHOICES = ("both go on rising", "‖J‖ rises, sharpness falls", "‖J‖ falls, sharpness rises")
 
 
 class Link(Scene):
-    """Does a sharp loss mean a steep function? Six runs, and what ties or parts the two.
+    """Does a sharp loss mean a steep function? Seven runs, and what ties or parts the two.
 
     `steps`, `sharpness`, `jacobian`: the measured steps. `looked`, `gauss_newton`: those at which
     spectrum and shares were looked at as well.
@@ -146,6 +160,10 @@ class Link(Scene):
         Beat("smoothing ties them again.", (("case", "smoothed"), ("again", None), ("run", None))),
         Beat("a linear model: J alone.", (("case", "linear"), ("again", None), ("run", None))),
         Beat("the same function, inputs times 10.", (("case", "inputs"), ("again", None))),
+        Beat(
+            "samples that share nothing: J alone.",
+            (("case", "apart"), ("again", None), ("run", None)),
+        ),
         Beat(
             "the first layer of a wide network.",
             (("case", "width"), ("width", 1024), ("again", None), ("run", None)),
@@ -187,8 +205,8 @@ class Link(Scene):
         options = dict(case.options)
         if case.n_train is not None:
             options["n_train"] = case.n_train
-        data = load_dataset(case.data, **options)
-        model = mlp(widths, activation=case.activation, seed=0)
+        data = _apart() if case.data == APART else load_dataset(case.data, **options)
+        model = mlp(widths, activation=case.activation, bias=case.bias, seed=0)
         with torch.no_grad():
             if self.values["case"] == "linear":  # from near 0, so that J has room to grow
                 for p in model.parameters():
@@ -338,6 +356,10 @@ class Link(Scene):
         if self.values["case"] == "inputs":
             factor = self.sharpness[0] / self.plain
             rows.append(["λ, inputs × 10", f"× {short(factor)}", "at the start, the same function"])
+        if self.values["case"] == "apart":
+            n = self.training.objective.n
+            remark = f"λ(G) over its mean of one sample; {short(1 / n)} to 1"
+            rows.append(["alignment", short(alignment(self.training.objective)), remark])
         return rows
 
     def columns(self) -> dict[str, Sequence[float]]:
@@ -359,6 +381,25 @@ class Link(Scene):
             "label_smoothing": case.smoothing,
             "seed": 0,
         }
+
+
+def alignment(objective: Objective) -> float:
+    """lambda_max(G) over the mean of n lambda_max(G_i), G_i one sample's part of G: 1/n to 1.
+
+    1 where all samples curve the loss in one direction, 1/n where none shares a direction with
+    another and all curve alike. Source: theory.md, (6).
+    """
+    dual, n = dual_gauss_newton(objective), objective.n
+    K = len(dual) // n
+    blocks = dual.view(n, K, n, K).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+    each = n * torch.linalg.eigvalsh(blocks)[:, -1]
+    return float(torch.linalg.eigvalsh(dual)[-1] / each.mean())
+
+
+def _apart() -> Dataset:
+    X = torch.eye(40)
+    y = torch.randn(40, 1, generator=torch.Generator().manual_seed(0)).sign()
+    return Dataset.from_arrays(X, y, X, y, task="regression", name=APART)
 
 
 def _scaled(data: Dataset, factor: float) -> Dataset:

@@ -54,7 +54,10 @@ Columns = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Line:
-    """A column of the history and how it is drawn; `error` names a column for a band of +-2."""
+    """A column of the history and how it is drawn; `error` names a column for a band of +-2.
+
+    `beside`: a prediction for an earlier run, which holds the column.
+    """
 
     column: str
     label: str
@@ -63,6 +66,7 @@ class Line:
     width: float = 1.6
     error: str | None = None
     weak: bool = False  # does not stretch the axis
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ PANELS: dict[str, tuple[Strip, ...]] = {
         Strip(
             "loss (training objective, test cost)",
             (
-                Line("flow_loss", "flow", LOSS),
+                Line("flow_loss", "gradient flow", LOSS, ":", 1.2, beside=True),
+                Line("smooth_loss", "smoothed", LOSS, "--", 1.2, beside=True),
                 Line("test_loss", "test", TEST_LOSS, width=1.4),
                 Line("loss", "train", LOSS),
             ),
@@ -93,7 +98,8 @@ PANELS: dict[str, tuple[Strip, ...]] = {
             (
                 Line("threshold", "threshold", THRESHOLD, "--", 1.2, weak=True),
                 Line("batch_sharpness", "batch", BATCH, error="batch_sharpness_se"),
-                Line("flow_sharpness", "flow", SHARPNESS),
+                Line("flow_sharpness", "gradient flow", SHARPNESS, ":", 1.2, beside=True),
+                Line("smooth_sharpness", "smoothed", SHARPNESS, "--", 1.2, beside=True),
                 Line("eigenvalue_4", "", NEXT, width=0.9),
                 Line("eigenvalue_3", "", NEXT, width=0.9),
                 Line("eigenvalue_2", "λ₂ … λ₄", NEXT, width=0.9),
@@ -398,7 +404,7 @@ class _Axes:
             (columns["step"], columns[line.column])
             for columns in ghosts
             for line in self.strip.lines
-            if not line.weak and line.column in columns
+            if not (line.weak or line.beside) and line.column in columns
         ]
         while len(self._ghosts) < len(faint):
             self._ghosts += self.ax.plot([], [], color="#bbbbbb", lw=1, animated=True)
@@ -407,9 +413,10 @@ class _Axes:
             self._ready.append(artist)
         ends: list[tuple[float, Line]] = []
         for line in self.strip.lines:
-            if labels.get(line.column) == "" or line.column not in history:
+            columns = _newest(ghosts, line.column) if line.beside else history
+            if labels.get(line.column) == "" or line.column not in columns:
                 continue
-            x, y = _points(history["step"], history[line.column])
+            x, y = _points(columns["step"], columns[line.column])
             if len(x) == 0:
                 continue
             if line.error and line.column in self._bands:
@@ -514,6 +521,11 @@ def _mark_text(mark: Intervention) -> str:
         return f"α ×{mark.new[0]:.3g}"
     new = "full" if mark.new is None else f"{mark.new:.3g}"
     return f"{symbols.get(mark.name, mark.name)} {new}"
+
+
+def _newest(ghosts: Sequence[Columns], column: str) -> Columns:
+    """The latest earlier run that has a column."""
+    return next((columns for columns in reversed(ghosts) if column in columns), {})
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:

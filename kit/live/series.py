@@ -29,8 +29,9 @@ QUESTIONS: Mapping[str, Question] = {
         "begun to climb. Where will it be after 600 steps?",
         number=(0.0, 20.0),
         because="It stops at 2/η, here 5, the dashed line: larger steps could not be stable. "
-        "The faint lines are that run. The one that goes on climbing is gradient flow: the same "
-        "descent in steps too small to swing. Press Run to train one of your own.",
+        "The grey lines are that run. The dotted one that goes on climbing is gradient flow: the "
+        "same descent in steps too small to swing. The broken one is a prediction of the path "
+        "without its swings. Press Run to train one of your own.",
         answer=late_sharpness,
     ),
 }
@@ -49,6 +50,10 @@ BEATS: Mapping[str, Sequence[Beat]] = {
         Beat(
             "small batches: batch sharpness comes to the threshold, λ stays below.",
             (("preset", "batches"), ("run", None)),
+        ),
+        Beat(
+            "Adam: its own sharpness comes to 38/η, while λ goes elsewhere.",
+            (("preset", "adam"), ("run", None)),
         ),
     ),
 }

@@ -25,6 +25,7 @@ function render({ model, el }) {
   const details = element("details", "kit-words", el);
   element("summary", "", details, "The picture in words");
   const words = element("p", "", details);
+  const explain = explainer(model.get("glossary"), el);
 
   // A still picture is an image; frames that move are drawn on a canvas above it, which costs the
   // browser half as much as new images.
@@ -91,6 +92,7 @@ function render({ model, el }) {
         const dd = element("dd", "", row);
         cells.set(name, [element("b", "", dd), element("span", "", dd)]);
       }
+      explain.names(numbers.querySelectorAll("dt"));
     }
     for (const [name, value, remark] of rows) {
       const [b, span] = cells.get(name);
@@ -257,12 +259,19 @@ function render({ model, el }) {
   }
   model.on("change:names", nameControls);
 
+  // The prose is all there, formulas set, when the page says that it is ready.
+  const ready = new MutationObserver(() => explain.prose());
+  ready.observe(document.documentElement, { attributeFilter: ["data-kernel"] });
+  explain.prose();
+
   show();
   describe();
   count();
   requestAnimationFrame(attach);
   return () => {
     watch.disconnect();
+    ready.disconnect();
+    explain.stop();
     document.removeEventListener("keydown", onKey);
     seen.disconnect();
     for (const { src } of pictures.values()) if (src.startsWith("blob:")) URL.revokeObjectURL(src);

@@ -11,6 +11,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from kit.live.glossary import GLOSSARY
+
 HERE = Path(__file__).parent
 
 
@@ -19,10 +21,13 @@ class Stage(anywidget.AnyWidget):
 
     Traits hold what a page that opens later must show: the still pictures, numbers, words. Moving
     frames go as messages, which nothing keeps. The JavaScript also gives the controls beside it
-    their accessible names (`names`: class -> name and tooltip).
+    their accessible names (`names`: class -> name and tooltip), and explains the words of the
+    `glossary` where the page first uses them.
     """
 
-    _esm = HERE / "stage.js"
+    _esm = "\n".join(
+        (HERE / name).read_text(encoding="utf-8") for name in ("explainer.js", "stage.js")
+    )
     _css = HERE / "stage.css"
 
     title = traitlets.Unicode("").tag(sync=True)
@@ -36,6 +41,7 @@ class Stage(anywidget.AnyWidget):
     words = traitlets.Unicode("").tag(sync=True)
     names = traitlets.Dict().tag(sync=True)
     pointable = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    glossary = traitlets.Dict(GLOSSARY).tag(sync=True)
     lecture = traitlets.Bool(False).tag(sync=True)
     announce = traitlets.Unicode("").tag(sync=True)
 

@@ -125,18 +125,19 @@ def phase(session: Session) -> str:
     if not recent or not math.isfinite(edge) or edge <= 0:
         reason = "" if math.isfinite(edge) else f" {name}."
         return f"Training.{reason}"
+    measure = "Adam's λ(P⁻¹H)" if training.optimizer == "adam" else "sharpness"
     ratio = sum(recent) / len(recent) / edge
     share = f"{ratio:.0%} of the threshold"
     if training.batch_size is not None:
         return _small_batches(training, edge, share)
     if ratio > 1.3:
-        return f"Far above the edge: sharpness is at {share}."
+        return f"Far above the edge: {measure} is at {share}."
     if ratio >= AT_EDGE:
-        return f"At the edge: sharpness is at {share}."
+        return f"At the edge: {measure} is at {share}."
     if training.data_name == "digits" and last(training, "loss") < 0.03:
         return f"Below the edge, at {share}: the loss is already too small to sharpen further."
     rising = len(recent) > 4 and recent[-1] > 1.002 * recent[0]
-    return f"{'Climbing' if rising else 'Below the edge'}: sharpness is at {share}."
+    return f"{'Climbing' if rising else 'Below the edge'}: {measure} is at {share}."
 
 
 def _small_batches(training: MeasuredRun, edge: float, share: str) -> str:

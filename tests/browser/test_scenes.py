@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from kit.live.glossary import GLOSSARY
 from tests.browser.driver import NOTEBOOK, SCREENSHOTS, START, LivePage
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -72,6 +73,30 @@ def test_a_reader_guesses_turns_and_takes_it_home(visit, voila_server, notebook,
     assert run["prediction"]["verdict"]
     assert violations(page) == []
     live.screenshot(name)
+    seen.check()
+
+
+@pytest.mark.parametrize("notebook", [NOTEBOOK, "07_worth_anything.ipynb"])
+def test_words_are_explained_on_focus_and_on_hover(visit, voila_server, notebook):
+    seen = visit(voila_server.url(notebook), viewport=SCREENS["phone"])
+    page, live = seen.page, LivePage(seen.page)
+    expect(page.locator(".kit-prose .kit-term").first).to_be_attached(timeout=START)
+    says = {entry["says"] for entry in GLOSSARY.values()}
+    terms, bubble = page.locator(".kit-term"), page.locator(".kit-bubble")
+    for term in terms.all():
+        term.focus()
+        expect(bubble).to_be_visible()
+        assert bubble.inner_text() in says
+        description = page.locator("#" + term.get_attribute("aria-describedby"))
+        assert description.text_content() == bubble.inner_text()
+        box = bubble.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= SCREENS["phone"]["width"]
+    page.keyboard.press("Escape")
+    expect(bubble).to_be_hidden()
+    live.root.locator(".kit-numbers .kit-term").first.hover()
+    expect(bubble).to_be_visible()
+    assert violations(page) == []
     seen.check()
 
 

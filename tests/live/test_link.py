@@ -1,11 +1,12 @@
-"""Page 4: what each of its six runs shows, and that nothing a reader does breaks it."""
+"""Page 4: what each of its seven runs shows, and that nothing a reader does breaks it."""
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 
-from kit import eigenvalues, jacobian_norms
-from kit.live.link import CASES, CHOICES, SEEN, Link
+from kit import Objective, eigenvalues, jacobian_norms, mlp
+from kit.live.link import CASES, CHOICES, SEEN, Link, alignment
 from tests.live.scenes import check_page, check_skipping, check_words, steps
 
 
@@ -74,6 +75,25 @@ def test_confidence_parts_them_and_label_smoothing_does_not(scene):
     smoothed, steep = ran(scene, "smoothed")
     assert smoothed[-1] > 0.8 * smoothed.max()
     assert steep[-1] > 2 * steep[20]
+
+
+def test_samples_at_right_angles_part_them(scene):
+    sharpness, jacobian = ran(scene, "apart")
+    assert jacobian[-1] > 10 * jacobian[0]
+    assert sharpness[-1] < 3 * sharpness[0]
+    assert 1 / 40 < alignment(scene.training.objective) < 3 / 40
+    (row,) = (row for row in scene.numbers() if row[0] == "alignment")
+    assert float(row[1]) == pytest.approx(alignment(scene.training.objective), rel=0.01)
+
+
+def test_alignment_is_one_where_all_samples_are_the_same_and_bounds_hold():
+    X = torch.randn(1, 3, generator=torch.Generator().manual_seed(0)).expand(5, 3).double()
+    same = Objective(mlp((3, 4, 2), seed=0).double(), X, torch.ones(5, 2), loss="mse")
+    assert alignment(same) == pytest.approx(1.0)
+    other = Objective(
+        mlp((3, 2), bias=False, seed=0).double(), torch.eye(3), torch.ones(3, 2), loss="mse"
+    )
+    assert alignment(other) == pytest.approx(1 / 3)
 
 
 def test_a_linear_model_keeps_its_sharpness(scene):

@@ -1,7 +1,7 @@
 """Make the tables of the evidence pages again: `python data/remake.py [STUDY ...] [--check]`.
 
 Each is data/tables/STUDY.csv, a row a trained network, with STUDY.meta.json beside it. What is in
-them is fixed in kit/studies.py. --check trains three rows of each again, drawn with the seed --draw,
+them is fixed in kit/studies.py. --check trains three rows of each again, drawn by the seed --draw,
 and compares, without writing.
 """
 

@@ -59,7 +59,7 @@ def kendall_tau(
     draws, rng = check_int("draws", draws, low=1), np.random.default_rng(check_seed(seed))
     x, y = kept[measure].to_numpy(float), kept[gap].to_numpy(float)
     n = len(x)
-    samples = [_tau(x[i], y[i]) for i in rng.integers(n, size=(draws, n))] if n > 1 else []
+    samples = _resampled(x, y, rng.multinomial(n, np.full(n, 1 / n), size=draws)) if n > 1 else []
     return Tau(_tau(x, y), *_interval(samples, level), n, len(table) - n)
 
 
@@ -137,6 +137,14 @@ def _tau(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
     return float(kendalltau(x, y).statistic)
+
+
+def _resampled(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Tau-b of resamples, counts (draws, n) of how often each row is drawn, all at once."""
+    dx, dy = (np.sign(np.subtract.outer(v, v)) for v in (x, y))
+    agree, in_x, in_y = (((counts @ A) * counts).sum(1) for A in (dx * dy, dx * dx, dy * dy))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return agree / np.sqrt(in_x * in_y)
 
 
 def _interval(samples: Sequence[float], level: float) -> tuple[float, float]:

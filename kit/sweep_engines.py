@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -115,8 +115,8 @@ def finish(
 
 
 def _loop(plan, runs, todo, book, **_) -> None:
-    for index in todo:
-        book.add({index: train_one(plan, runs[index])})
+    for _ in _alone(plan, runs, todo, book):
+        pass
 
 
 def _joblib(plan, runs, todo, book, *, workers, **_) -> None:
@@ -152,6 +152,12 @@ def _dask(plan, runs, todo, book, *, client, **_) -> None:
 
 
 def _batched(plan, runs, todo, book, **_) -> None:
+    for _ in batched_parts(plan, runs, todo, book):
+        pass
+
+
+def batched_parts(plan: Plan, runs, todo: Sequence[int], book: Book) -> Iterator[None]:
+    """Train fleets and measure their networks; yields after each step and each measured row."""
     groups: dict[Any, list[int]] = {}
     networks: dict[int, nn.Module] = {}
     alone: list[int] = []
@@ -171,11 +177,19 @@ def _batched(plan, runs, todo, book, **_) -> None:
     for group in groups.values():
         for start in range(0, len(group), FLEET):
             part = group[start : start + FLEET]
-            _fleet(plan, runs, part, [networks.pop(i) for i in part], book)
-    _loop(plan, runs, alone, book)
+            yield from _fleet(plan, runs, part, [networks.pop(i) for i in part], book)
+    yield from _alone(plan, runs, alone, book)
 
 
-def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: Book) -> None:
+def _alone(plan: Plan, runs, todo: Sequence[int], book: Book) -> Iterator[None]:
+    for index in todo:
+        book.add({index: train_one(plan, runs[index])})
+        yield
+
+
+def _fleet(
+    plan: Plan, runs, group: list[int], networks: list[nn.Module], book: Book
+) -> Iterator[None]:
     start = time.perf_counter()
     columns = {name: [runs[i][name] for i in group] for name in DEFAULTS if name != "batch_size"}
     try:
@@ -188,7 +202,8 @@ def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: 
             **columns,
         )
     except (TypeError, ValueError):  # of one run: alone, each says for itself
-        return _loop(plan, runs, group, book)
+        yield from _alone(plan, runs, group, book)
+        return
     initial, updates = fleet.theta.clone(), plan.updates(runs[group[0]])
     ends: dict[int, int] = {}  # network -> the step at which it reached the loss
     part = CHECK_EVERY if plan.match == "loss" else PART
@@ -198,7 +213,9 @@ def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: 
                 if i not in ends and fleet.diverged[i] is None and value <= plan.budget:
                     ends[i] = fleet.steps
                     fleet.stop(i)
-        fleet.step(min(part, updates - fleet.steps))
+        for _ in range(min(part, updates - fleet.steps)):
+            fleet.step()
+            yield
         book.advance(len(group) * fleet.steps / updates, fleet, tuple(group))
     trained = (time.perf_counter() - start) / len(group)
     model = fleet.model(0)
@@ -215,6 +232,7 @@ def _fleet(plan: Plan, runs, group: list[int], networks: list[nn.Module], book: 
             row["status"] = f"failed: {type(error).__name__}: {error}"
         row["seconds"] = trained + time.perf_counter() - start
         book.add({index: row}, more=len(group) - i - 1)
+        yield
 
 
 ENGINES = {"batched": _batched, "loop": _loop, "joblib": _joblib, "dask": _dask}

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kendalltau
 
+from kit import ranking
 from kit.ranking import granulated_tau, kendall_tau
 
 
@@ -101,3 +103,12 @@ def test_the_same_seed_gives_the_same_interval():
 def test_bad_input_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(frame([1, 2, 3], [1, 2, 3], lr=[1, 2, 3]))
+
+
+def test_resampled_taus_are_those_of_scipy_on_the_resampled_rows():
+    rng = np.random.default_rng(3)
+    x, y = rng.integers(5, size=12).astype(float), rng.normal(size=12)
+    counts = rng.multinomial(12, np.full(12, 1 / 12), size=20)
+    for count, tau in zip(counts, ranking._resampled(x, y, counts), strict=True):
+        i = np.repeat(np.arange(12), count)
+        assert tau == pytest.approx(kendalltau(x[i], y[i]).statistic)

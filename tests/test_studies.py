@@ -1,9 +1,19 @@
 """The designs of the evidence pages, fixed here before anything was run, and their kept tables."""
 
+import zlib
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from kit.bundled import DataFileError
 from kit.load import load_dataset
-from kit.studies import STUDIES
+from kit.studies import STUDIES, stored_meta, stored_table
+
+_spec = spec_from_file_location("remake", Path(__file__).parents[1] / "data" / "remake.py")
+remake = module_from_spec(_spec)
+_spec.loader.exec_module(remake)
 
 # What was decided before the first network was trained: a change here is a new study.
 DESIGNS = {
@@ -72,3 +82,44 @@ def test_networks_of_the_soft_rank_and_of_the_league():
     (league,) = STUDIES["league"].parts.values()
     assert league.grid["widths"] == ((40, 16, 16, 10), (40, 32, 32, 10))
     assert len(league.measures) == 22
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_kept_table_holds_every_run_of_the_design(name):
+    table, meta = stored_table(name), stored_meta(name)
+    assert len(table) == meta["rows"] == DESIGNS[name]["rows"]
+    assert meta["seeds"] == list(SEEDS)
+    assert meta["seconds"] > 0
+    for part_name, part in STUDIES[name].parts.items():
+        rows = table[table["part"] == part_name]
+        assert sorted(rows["run"]) == list(range(len(part.runs())))
+        for run, (_, row) in zip(part.runs(), rows.sort_values("run").iterrows(), strict=True):
+            assert row["seed"] == run["seed"]
+            assert row["lr"] == pytest.approx(run["lr"])
+            assert row["weight_decay"] == pytest.approx(run["weight_decay"])
+        done = rows[rows["status"] == "done"]
+        assert len(done) > 0.9 * len(rows)
+        assert np.isfinite(done[["loss_gap", "error_gap", *part.measures]].to_numpy(float)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_three_rows_drawn_from_the_table_are_made_again(name):
+    """Drawn by the table itself, so that another table has other rows tried."""
+    draw = zlib.crc32((remake.FOLDER / f"{name}.csv").read_bytes())
+    for part, run, column, stored, now, allowed in remake.differences(name, draw):
+        print(f"{name}: {part}, run {run}: {column} {stored:.4g}, now {now:.4g}")
+        assert abs(now - stored) <= allowed, (part, run, column)
+
+
+def test_a_table_that_is_missing_or_damaged_says_how_to_make_it_again(tmp_path):
+    with pytest.raises(DataFileError, match=r"is missing.*data/remake\.py batch_size"):
+        stored_table("batch_size", tmp_path)
+    (tmp_path / "batch_size.csv").write_text("part,run\nno,1\n")
+    with pytest.raises(DataFileError, match=r"not the table of this study"):
+        stored_table("batch_size", tmp_path)
+    (tmp_path / "batch_size.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataFileError, match=r"cannot be read"):
+        stored_table("batch_size", tmp_path)
+    with pytest.raises(ValueError, match="league"):
+        stored_table("nothing")

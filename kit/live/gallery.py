@@ -51,6 +51,7 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "06_can_samples_tell": _scene("steepness", "Steepness", "rate", ("d", 2)),
     "07_worth_anything": _scene("worth", "Worth", "noise"),
     "08_property_of_the_function": _scene("rescale", "Rescale", "measures"),
+    "09_batch_size": _scene("batches", "Batches", "gaps"),
 }
 
 

@@ -55,7 +55,8 @@ class Knobs:
             self._quiet = False
         run = self.widgets.get("run")
         if run is not None:
-            label = "Pause" if self.scene.running else "Run"
+            idle = next(c.label for c in self.scene.controls if c.name == "run")
+            label = "Pause" if self.scene.running else idle
             if run.description != label:
                 run.description = label
             (run.add_class if self.scene.running else run.remove_class)("kit-on")

@@ -15,6 +15,7 @@ SCENES = {
     "6": ("steepness", "Steepness"),
     "7": ("worth", "Worth"),
     "8": ("rescale", "Rescale"),
+    "9": ("batches", "Batches"),
 }
 TURNS = 60
 LIMIT = 0.15  # seconds, 95 of 100 changes

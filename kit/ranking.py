@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from kit.checks import check_int, check_number, check_seed
 
@@ -134,9 +133,7 @@ def _usable(table: object, measure: str, gap: str) -> pd.DataFrame:
 
 def _tau(x: np.ndarray, y: np.ndarray) -> float:
     """NaN where there is no pair to compare."""
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
-    return float(kendalltau(x, y).statistic)
+    return float(_resampled(x, y, np.ones((1, len(x))))[0]) if len(x) else math.nan
 
 
 def _resampled(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -35,7 +35,8 @@ class Curves(Picture):
 
     The scene has `table()`, the rows to show; `varied()`, the column on the horizontal axis with
     its label, and whether it is on a log scale; and `lines()`: pairs of a label and a mask of the
-    table, the first drawn strong, the others faint. `seen()` changes when any of them does.
+    table, the first drawn strong, the others faint; `marked()` is a value of what is varied to
+    point out, or None. `seen()` changes when any of them does.
     """
 
     axes_of: ClassVar[Sequence[Axis]]
@@ -102,8 +103,11 @@ class Curves(Picture):
                 lows.append(np.nanmin(y))
                 highs.append(np.nanmax(y))
         self._limit(ax, axis, list(places.values()), lows, highs)
+        if scene.marked() in places:
+            at = places[scene.marked()]
+            self._artists.append(ax.axvline(at, color="#b9c4d0", lw=7, alpha=0.5, zorder=0))
         ax.xaxis.set_major_locator(FixedLocator(list(places.values())))
-        ax.set_xticklabels([f"{v:g}" for v in places])
+        ax.set_xticklabels([compact(v) for v in places])
         ax.tick_params(axis="x", labelsize=8 if len(places) < 6 else 6.8)
         for x, y, label, strong in ends:
             if label:
@@ -162,6 +166,15 @@ def positions(values: Sequence[float], log: bool) -> dict[float, float]:
     if log:
         return {value: float(i) for i, value in enumerate(values)}
     return {value: float(value) for value in values}
+
+
+def compact(value: float) -> str:
+    """A setting in few letters.
+
+    >>> compact(0.0003), compact(0.003), compact(512)
+    ('3e-4', '0.003', '512')
+    """
+    return f"{value:.0e}".replace("e-0", "e-") if 0 < value < 1e-3 else f"{value:g}"
 
 
 class Scatter(Picture):

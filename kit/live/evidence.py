@@ -64,6 +64,10 @@ class Evidence(Scene):
         """The rows in view have changed: compute what is shown of them."""
         raise NotImplementedError
 
+    def marked(self) -> float | None:
+        """A value of what is varied that the pictures point out."""
+        return None
+
     # What all have.
 
     @property

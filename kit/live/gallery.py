@@ -52,6 +52,7 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "07_worth_anything": _scene("worth", "Worth", "noise"),
     "08_property_of_the_function": _scene("rescale", "Rescale", "measures"),
     "09_batch_size": _scene("batches", "Batches", "gaps"),
+    "10_regularisers": _scene("regularisers", "Regularisers", "signs"),
 }
 
 

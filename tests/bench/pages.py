@@ -16,6 +16,7 @@ SCENES = {
     "7": ("worth", "Worth"),
     "8": ("rescale", "Rescale"),
     "9": ("batches", "Batches"),
+    "10": ("regularisers", "Regularisers"),
 }
 TURNS = 60
 LIMIT = 0.15  # seconds, 95 of 100 changes

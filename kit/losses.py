@@ -55,6 +55,20 @@ class NamedLoss:
         p = softmax(f)
         return p * (u - (p * u).sum(-1, keepdim=True))
 
+    def hessian(self, f: Tensor) -> Tensor:
+        """grad_f^2 c, (..., n, K, K).
+
+        diag p - p p' is the Laplacian of a graph with weights p_j p_k: so written, it stays
+        non-negative where the outputs are certain and 1 - p would be lost in rounding.
+        """
+        K = f.shape[-1]
+        if self.name == "mse":
+            return torch.eye(K, dtype=f.dtype, device=f.device).expand(*f.shape, K)
+        p = softmax(f)
+        W = p.unsqueeze(-1) * p.unsqueeze(-2)
+        W.diagonal(dim1=-2, dim2=-1).zero_()
+        return torch.diag_embed(W.sum(-1)) - W
+
     def best_constant(self) -> float:
         """The mean cost of the best constant predictor: what a network that ignores x reaches."""
         q = self.targets.double().mean(0)

@@ -88,7 +88,7 @@ def soft_rank(
             f"method: got {method!r} with operator={operator!r}; takes operator='gauss_newton'"
         )
     if method == "exact":
-        return _rank(_eigenvalues(objective, operator), mu)
+        return _rank(all_eigenvalues(objective, operator), mu)
     if method == "diagonal":
         return _rank(gauss_newton_diagonal(objective), mu)
     if method == "kfac":
@@ -211,8 +211,17 @@ def _dual_is_smaller(objective: Objective, operator: str) -> bool:
     return operator == "gauss_newton" and size <= DUAL_LIMIT and size < objective.parameters
 
 
-def _eigenvalues(objective: Objective, operator: str) -> Tensor:
-    """The eigenvalues, none negative; without the zeros that the dual does not have."""
+def all_eigenvalues(objective: Objective, operator: str = "gauss_newton") -> Tensor:
+    """The whole spectrum of a non-negative operator, ascending, float64.
+
+    >>> from kit.models import mlp
+    >>> objective = Objective(mlp((1, 1)), [[2.0]], [[1.0]], loss="mse")
+    >>> all_eigenvalues(objective)
+    tensor([5.], dtype=torch.float64)
+
+    (P,), or (nK,) where the dual is smaller, which lacks only zeros. Cost: O(min(P, nK)^3). Raises
+    ValueError above 5000 of both, and for eigenvalues below 0 by more than rounding.
+    """
     if _dual_is_smaller(objective, operator):
         A = conjugate(tangent_kernel(objective).double(), output_root(objective).double())
     elif objective.parameters <= DENSE_LIMIT:

@@ -123,3 +123,14 @@ def test_no_constant_predictor_is_better_than_the_best_one(name, smoothing):
 def test_best_constant_of_an_unused_class_is_finite():
     targets = one_hot(torch.tensor([0, 1]), 3)
     assert NamedLoss("cross_entropy", targets).best_constant() == pytest.approx(math.log(2))
+
+
+def test_the_hessian_is_that_of_its_products_and_never_negative():
+    f = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    for name in ("mse", "cross_entropy"):
+        loss = NamedLoss(name, one_hot(torch.arange(6) % 4, 4))
+        columns = [loss.hessian_product(f, e.expand_as(f)) for e in torch.eye(4)]
+        assert torch.allclose(loss.hessian(f), torch.stack(columns, -1), atol=1e-6)
+    for scale in (1.0, 10.0, 40.0):  # certain outputs
+        values = torch.linalg.eigvalsh(loss.hessian(scale * f).double())
+        assert values.min() >= -1e-6 * values.max()

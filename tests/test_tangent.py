@@ -1,5 +1,6 @@
 """Tangent kernel, dual and layer shares against dense matrices of torch's own, in float64."""
 
+import copy
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from kit import Objective
-from kit.models import ACTIVATIONS
+from kit.models import ACTIVATIONS, mlp
 from kit.tangent import (
     dual_gauss_newton,
     gauss_newton_diagonal,
@@ -269,3 +270,19 @@ def test_float32_stays_float32():
     objective = Objective(net((2, 3, 2)).float(), *samples(4, 2, 2))
     assert dual_gauss_newton(objective).dtype == torch.float32
     assert math.isclose(sum(layer_shares(objective).values()), 1, rel_tol=1e-6)
+
+
+def test_the_cost_stays_convex_where_all_outputs_are_certain():
+    """p (1 - p) of 1e-6 in float32: the league's networks without weight decay were refused."""
+    generator = torch.Generator().manual_seed(0)
+    outputs = 14 * torch.eye(10)[torch.arange(40) % 10] + torch.randn(40, 10, generator=generator)
+    model = mlp((10, 10), bias=False)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(10))
+    for scale in (1.0, 2.0, 5.0):
+        objective = Objective(model, scale * outputs, torch.arange(40) % 10)
+        wide = Objective(
+            copy.deepcopy(model).double(), (scale * outputs).double(), torch.arange(40) % 10
+        )
+        root, exact = output_root(objective), output_root(wide).float()
+        assert (root - exact).abs().max() < 1e-3 * exact.abs().max()

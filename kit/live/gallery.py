@@ -53,6 +53,7 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "08_property_of_the_function": _scene("rescale", "Rescale", "measures"),
     "09_batch_size": _scene("batches", "Batches", "gaps"),
     "10_regularisers": _scene("regularisers", "Regularisers", "signs"),
+    "11_soft_rank": _scene("constrained", "Constrained", "cases"),
 }
 
 

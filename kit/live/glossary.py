@@ -1,7 +1,7 @@
 """What the recurring words mean, one sentence each: shown where a page first uses them.
 
 >>> sorted(GLOSSARY)
-['gap', 'jacobian', 'sharpness', 'vacuous']
+['damping', 'gap', 'jacobian', 'sharpness', 'vacuous']
 """
 
 GLOSSARY = {
@@ -22,5 +22,10 @@ GLOSSARY = {
     "vacuous": {
         "words": "vacuous",
         "says": "Vacuous: a bound so large that a predictor which ignores its input satisfies it.",
+    },
+    "damping": {
+        "words": "damping",
+        "says": "Damping μ: a number added to every eigenvalue of a curvature matrix, so that flat "
+        "directions count little; weight decay μ does so to the loss.",
     },
 }

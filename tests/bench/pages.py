@@ -17,6 +17,7 @@ SCENES = {
     "8": ("rescale", "Rescale"),
     "9": ("batches", "Batches"),
     "10": ("regularisers", "Regularisers"),
+    "11": ("constrained", "Constrained"),
 }
 TURNS = 60
 LIMIT = 0.15  # seconds, 95 of 100 changes

@@ -7,8 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+
 from kit.calibration import Calibration, reliability, temperature_scaling
 from kit.contrast import means
+from kit.curvature import matrix
 from kit.live.constrained_pictures import (
     DAMPINGS,
     Cases,
@@ -24,7 +28,7 @@ from kit.live.scene import Beat, Control
 from kit.live.text import short
 from kit.models import mlp
 from kit.ranking import Tau, kendall_tau
-from kit.softrank import TakeuchiTerms, all_eigenvalues, takeuchi_terms
+from kit.softrank import TakeuchiTerms, all_eigenvalues, gradient_covariance
 from kit.studies import SOFT_RANK, WIDTHS
 from kit.training import Training
 
@@ -160,7 +164,7 @@ class Constrained(Evidence):
             scores=False,
             every=10**9,
         )
-        self.terms: TakeuchiTerms | None = None
+        self._noise: tuple[np.ndarray, np.ndarray] | None = None
         self.trained = False
 
     def _take(self) -> None:
@@ -177,13 +181,25 @@ class Constrained(Evidence):
             self.calibration = reliability(outputs, y, bins=10)
             self.temperature = temperature_scaling(outputs, y)
             self.cooled = reliability(outputs / self.temperature, y, bins=10)
-        self.terms = None
+        self._noise = None
 
     def _explain(self) -> None:
-        """Takeuchi's estimate taken apart, of the finished network."""
+        """Σ_g in the eigenvectors of G, of the finished network: the terms at any damping."""
         self.trained = self.training.steps >= STEPS
-        if self.training.objective.parameters <= SMALL:
-            self.terms = takeuchi_terms(self.training.objective, self.values["damping"])
+        objective = self.training.objective
+        if objective.parameters <= SMALL:
+            values, vectors = torch.linalg.eigh(matrix(objective, "gauss_newton").double())
+            noise = (vectors * (gradient_covariance(objective) @ vectors)).sum(0)
+            self._noise = values.clamp(min=0).numpy(), noise.numpy()
+
+    @property
+    def terms(self) -> TakeuchiTerms | None:
+        """Takeuchi's estimate taken apart at the damping that is set; None where too large."""
+        if self._noise is None:
+            return None
+        (a, noise), mu = self._noise, self.values["damping"]
+        takeuchi, rank = float((noise / (a + mu)).sum()), float((a / (a + mu)).sum())
+        return TakeuchiTerms(takeuchi, rank, takeuchi - rank, 0.0)
 
     def rank(self, mu: float | None = None) -> float:
         """rank_mu(G) of this network; at the damping that is set by default."""
@@ -220,8 +236,6 @@ class Constrained(Evidence):
 
     def changed(self, name: str) -> None:
         if name == "damping":
-            if self.trained and not self.running:
-                self._explain()
             return
         if name == "case":
             self.look()
@@ -282,7 +296,7 @@ class Constrained(Evidence):
             self.revealed,
             self.training.steps,
             len(self._table),
-            self.terms is not None,
+            self._noise is not None,
             tuple(self.values.items()),
         )
 

@@ -54,6 +54,7 @@ PAGES: Mapping[str, Callable[[], bytes]] = {
     "09_batch_size": _scene("batches", "Batches", "gaps"),
     "10_regularisers": _scene("regularisers", "Regularisers", "signs"),
     "11_soft_rank": _scene("constrained", "Constrained", "cases"),
+    "12_which_measure": _scene("league", "League", "curvature"),
 }
 
 

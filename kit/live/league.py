@@ -34,7 +34,11 @@ BASELINES = ("train_loss", "weight_decay", "lr", "parameters")
 MEASURES = tuple(LEAGUE.parts["mnist1d"].measures)
 GAPS = {"loss_gap": "gap of the loss", "error_gap": "gap of the 0-1 error"}
 DRAWS = 400
-CHOICES = ("it agrees", "it disagrees", "neither")
+CHOICES = (
+    "the sharper ones have the larger gap",
+    "the sharper ones have the smaller gap",
+    "no order is seen",
+)
 
 
 class Others(Heat):
@@ -85,8 +89,8 @@ class League(Evidence):
         "scatter": Scatter,
     }
     question = Question(
-        "120 networks, 24 settings with five seeds each. If nothing but the batch size varies, the "
-        "sharper network mostly has the larger gap. And if all 120 are ranked together?",
+        "120 networks, 24 settings with five seeds each. Where nothing but the batch size varies, the "
+        "sharper ones have the larger gap: τ is above 0. And if all 120 are ranked together?",
         choices=CHOICES,
         because="A learning rate or a weight decay moves sharpness one way and the gap another: "
         "Simpson's paradox. Read the columns, then the last one.",
@@ -152,7 +156,11 @@ class League(Evidence):
     # What the pictures ask for.
 
     def table(self) -> pd.DataFrame:
-        return self._table
+        rows = self._table
+        if self.revealed:
+            return rows
+        alike = (rows["lr"] == 0.2) & (rows["weight_decay"] == 0)
+        return rows[alike & (rows["parameters"] == rows["parameters"].max())]
 
     def varied(self) -> tuple[str, str, bool]:
         name = self.values["vary"]
@@ -170,7 +178,7 @@ class League(Evidence):
 
     def verdict(self) -> str:
         if not self.revealed:
-            return f"{self._count} networks"
+            return f"{len(self.table())} of {self._count} networks"
         found = self.tau(self.values["measure"])
         mean, pooled = found["mean"], found["pooled"]
         return f"τ one at a time {signed(mean.tau)} (mean), all mixed {signed(pooled.tau)}"
@@ -185,7 +193,7 @@ class League(Evidence):
 
     def phase(self) -> str:
         if not self.revealed:
-            return "120 kept networks. Do the sharper ones have the larger gap?"
+            return "Kept networks, 15 of 120. Do the sharper ones have the larger gap?"
         name, column = self.values["measure"], self.values["vary"]
         tau = self.tau(name)[column]
         where = {"pooled": "over all networks together", "mean": "on the mean of the columns"}.get(

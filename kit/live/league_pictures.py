@@ -81,11 +81,12 @@ class Heat(Picture):
         self.mark = self.ax.axhspan(-0.5, 0.5, fc="none", ec="#000000", lw=1.2)
 
     def update(self, scene):
-        known = scene.known() if scene.revealed else {}
+        known = scene.known()  # before the answer one cell of it: sharpness, only b varied
         values = np.full((len(self.rows_of), len(COLUMNS)), np.nan)
         for i, name in enumerate(self.rows_of):
             for j, column in enumerate(COLUMNS):
-                tau = known[name][column] if name in known else None
+                asked = scene.revealed or (name, column) == ("sharpness", "batch_size")
+                tau = known[name][column] if name in known and asked else None
                 text = ""
                 if tau is not None and math.isfinite(tau.tau):
                     values[i, j] = tau.tau
@@ -148,7 +149,7 @@ class Intervals(Picture):
         what = HEADS[COLUMNS.index(column)].replace("\n", " ")
         only = what if column in ("mean", "pooled") else f"only {what} varies"
         self.ax.set_title(
-            f"{only}: blue survives rescaling, grey needs no measuring",
+            f"{only}; blue: survives rescaling, grey: free",
             fontsize=8.6,
             loc="left",
             pad=4,

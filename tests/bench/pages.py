@@ -18,6 +18,7 @@ SCENES = {
     "9": ("batches", "Batches"),
     "10": ("regularisers", "Regularisers"),
     "11": ("constrained", "Constrained"),
+    "12": ("league", "League"),
 }
 TRAINS = {"11": ("width",)}  # sliders that begin a new network
 TURNS = 60

@@ -89,8 +89,8 @@ class League(Evidence):
         "scatter": Scatter,
     }
     question = Question(
-        "120 networks, 24 settings with five seeds each. Where nothing but the batch size varies, the "
-        "sharper ones have the larger gap: τ is above 0. And if all 120 are ranked together?",
+        "120 networks, 24 settings with five seeds each. Where nothing but the batch size varies, "
+        "the sharper ones have the larger gap: τ is above 0. And if all 120 are ranked together?",
         choices=CHOICES,
         because="A learning rate or a weight decay moves sharpness one way and the gap another: "
         "Simpson's paradox. Read the columns, then the last one.",

@@ -82,7 +82,7 @@ def test_words_are_explained_on_focus_and_on_hover(visit, voila_server, notebook
     page, live = seen.page, LivePage(seen.page)
     expect(page.locator(".kit-prose .kit-term").first).to_be_attached(timeout=START)
     says = {entry["says"] for entry in GLOSSARY.values()}
-    terms, bubble = page.locator(".kit-term"), page.locator(".kit-bubble")
+    terms, bubble = page.locator(".kit-prose .kit-term"), page.locator(".kit-bubble")
     for term in terms.all():
         term.focus()
         expect(bubble).to_be_visible()

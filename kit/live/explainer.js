@@ -35,11 +35,18 @@ function explainer(glossary, el) {
 
   function wrap(text, from, to, name, says) {
     const rest = text.splitText(from);
-    rest.splitText(to - from);
+    const tail = rest.splitText(to - from);
     const term = element("button", "kit-term", null, rest.data);
     term.type = "button";
     term.setAttribute("aria-describedby", `${prefix}-${name}`);
     rest.replaceWith(term);
+    if (/^[.,;:!?)]/.test(tail.data)) {
+      // No line begins with the comma after a word.
+      const joined = element("span", "kit-joined");
+      tail.splitText(1);
+      term.replaceWith(joined);
+      joined.append(term, tail);
+    }
     for (const [on, off] of [["mouseenter", "mouseleave"], ["focus", "blur"]]) {
       term.addEventListener(on, () => show(term, says));
       term.addEventListener(off, hide);

@@ -30,6 +30,7 @@ COLUMN_TITLES = {
     "mean": "mean of these",
     "pooled": "all mixed",
 }
+SYMBOLS = dict(zip(("b", "η", "μ", "P", "seed", "mean", "mixed"), COLUMNS, strict=True))
 BASELINES = ("train_loss", "weight_decay", "lr", "parameters")
 MEASURES = tuple(LEAGUE.parts["mnist1d"].measures)
 GAPS = {"loss_gap": "gap of the loss", "error_gap": "gap of the 0-1 error"}
@@ -59,13 +60,20 @@ class League(Evidence):
     controls = (
         RUN,
         Control(
+            "vary",
+            "varied alone",
+            "which hyper-parameter varies alone",
+            "Only this differs within a group; then the mean of all these, then all mixed",
+            values=tuple(SYMBOLS),
+            form="{}",
+            bar=True,
+        ),
+        Control(
             "measure",
             "measure",
             "measure in the last pictures and in the numbers",
             "A measure of the network, or something that is known without measuring",
-            values=(*MEASURES, *BASELINES),
-            form="{}",
-            bar=True,
+            options={TITLES[name]: name for name in (*MEASURES, *BASELINES)},
         ),
         Control(
             "gap",
@@ -73,13 +81,6 @@ class League(Evidence):
             "which gap",
             "Test minus training",
             options={title: name for name, title in GAPS.items()},
-        ),
-        Control(
-            "vary",
-            "only this varies",
-            "which hyper-parameter varies",
-            "Within each group of the third picture only this differs",
-            options={title: name for name, title in COLUMN_TITLES.items()},
         ),
     )
     pictures: ClassVar = {
@@ -99,12 +100,12 @@ class League(Evidence):
         Beat("one column a hyper-parameter, all mixed last.", (("reset", None),)),
         Beat("the training loss, which needs no measuring.", (("measure", "train_loss"),)),
         Beat("the other gap: another ranking.", (("gap", "error_gap"),)),
-        Beat("only the weight decay varies.", (("gap", "loss_gap"), ("vary", "weight_decay"))),
+        Beat("only the weight decay varies.", (("gap", "loss_gap"), ("vary", "μ"))),
         Beat("only the seed varies.", (("vary", "seed"),)),
     )
 
     def start(self) -> None:
-        self.values = {"measure": "sharpness", "gap": "loss_gap", "vary": "pooled"}
+        self.values = {"measure": "sharpness", "gap": "loss_gap", "vary": "mixed"}
         self.taus: dict[tuple[str, str], dict[str, Tau]] = {}
         self.status = "Kept networks."
 
@@ -118,6 +119,11 @@ class League(Evidence):
         self._table = rows
         self.tau(self.values["measure"])
         self.working = self.revealed and bool(self._left())
+
+    @property
+    def column(self) -> str:
+        """Which tau is in view: of one hyper-parameter, "mean" or "pooled"."""
+        return SYMBOLS[self.values["vary"]]
 
     def tau(self, name: str) -> dict[str, Tau]:
         """Of one measure or baseline with the chosen gap: a tau for each column."""
@@ -163,7 +169,7 @@ class League(Evidence):
         return rows[alike & (rows["parameters"] == rows["parameters"].max())]
 
     def varied(self) -> tuple[str, str, bool]:
-        name = self.values["vary"]
+        name = self.column
         name = name if name in VARY else "batch_size"
         return name, COLUMN_TITLES[name], True
 
@@ -194,7 +200,7 @@ class League(Evidence):
     def phase(self) -> str:
         if not self.revealed:
             return "Kept networks, 15 of 120. Do the sharper ones have the larger gap?"
-        name, column = self.values["measure"], self.values["vary"]
+        name, column = self.values["measure"], self.column
         tau = self.tau(name)[column]
         where = {"pooled": "over all networks together", "mean": "on the mean of the columns"}.get(
             column, f"where only the {COLUMN_TITLES[column]} varies"
@@ -213,7 +219,7 @@ class League(Evidence):
     def numbers(self) -> list[list[str]]:
         if not self.revealed:
             return [self.source()]
-        name, column = self.values["measure"], self.values["vary"]
+        name, column = self.values["measure"], self.column
         rows = []
         for title, what in ((TITLES[name], name), ("baseline: training loss", "train_loss")):
             tau = self.tau(what)[column]

@@ -128,7 +128,7 @@ class Intervals(Picture):
         for artist in self._artists:
             artist.remove()
         self._artists = []
-        column = scene.values["vary"]
+        column = scene.column
         known = scene.known() if scene.revealed else {}
         found = [
             (name, taus[column]) for name, taus in known.items() if math.isfinite(taus[column].tau)
@@ -158,7 +158,7 @@ class Intervals(Picture):
         return scene.seen()
 
     def alt(self, scene) -> str:
-        column = scene.values["vary"]
+        column = scene.column
         known = scene.known() if scene.revealed else {}
         found = [(taus[column].tau, name) for name, taus in known.items()]
         found = sorted(item for item in found if math.isfinite(item[0]))

@@ -1,0 +1,114 @@
+"""Every check of every lab: the right answer passes, each typical wrong one gets its own words."""
+
+import importlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kit import check
+from kit.check import CheckFailed, class_seed
+from kit.check.exercise import numbers
+
+LABS = sorted(path.stem for path in Path(check.__file__).parent.glob("lab_*.py"))
+EXERCISES = [
+    (lab, exercise)
+    for lab in LABS
+    for exercise in importlib.import_module(f"kit.check.{lab}").EXERCISES.values()
+]
+WRONG = [(lab, e, mistake) for lab, e in EXERCISES for mistake in e.mistakes]
+
+
+def name(value):
+    return getattr(value, "name", value)
+
+
+def told(exercise, function, seed=0):
+    with pytest.raises(CheckFailed) as failed:
+        exercise(function, seed=seed)
+    return str(failed.value)
+
+
+def test_there_are_labs_with_enough_exercises_and_mistakes():
+    assert LABS
+    for lab in LABS:
+        assert len(importlib.import_module(f"kit.check.{lab}").EXERCISES) >= 4
+    for _, exercise in EXERCISES:
+        assert len(exercise.mistakes) >= 5, exercise.name
+        assert len({m.says for m in exercise.mistakes}) == len(exercise.mistakes)
+        assert exercise.takes
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31])
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES, ids=name)
+def test_the_right_answer_passes(lab, exercise, seed, capsys):
+    exercise(exercise.answer, seed=seed)
+    assert f"{exercise.name}: right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("lab", "exercise", "mistake"), WRONG, ids=name)
+def test_a_typical_wrong_answer_gets_its_own_words(lab, exercise, mistake, seed):
+    assert mistake.says in told(exercise, mistake.answer, seed)
+
+
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES, ids=name)
+def test_what_is_no_answer_at_all_is_told_apart(lab, exercise):
+    assert "returned None" in told(exercise, lambda *a: None)
+    assert "raised KeyError" in told(exercise, lambda *a: {}["x"])
+    assert "hand over the function" in told(exercise, 3.0)
+    assert "it returned a text" in told(exercise, lambda *a: "yes")
+
+    def spoiled(*arguments):
+        value = exercise.answer(*arguments)
+        if isinstance(value, tuple):
+            return tuple(np.nan for _ in value)
+        return np.full(np.shape(value), np.nan)[()] if numbers(value).size else value
+
+    arguments = exercise.case(np.random.default_rng(0))
+    if numbers(exercise.answer(*arguments)).size:
+        assert "NaN" in told(exercise, spoiled)
+
+
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES, ids=name)
+def test_changing_what_was_given_is_noticed(lab, exercise):
+    def greedy(*arguments):
+        value = exercise.answer(*arguments)
+        for argument in arguments:
+            if isinstance(argument, np.ndarray):
+                argument *= 2
+        return value
+
+    arguments = exercise.case(np.random.default_rng(0))
+    if any(isinstance(a, np.ndarray) and a.size for a in arguments):
+        assert "changed what it was given" in told(exercise, greedy)
+
+
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES, ids=name)
+def test_no_message_shows_the_answer(lab, exercise):
+    def off(*arguments):
+        value = exercise.answer(*arguments)
+        if isinstance(value, tuple):
+            return tuple(1.37 * np.asarray(v) + 0.11 for v in value)
+        return 1.37 * np.asarray(value, dtype=float) + 0.11 if numbers(value).size else not value
+
+    try:
+        exercise(off, seed=0)
+    except CheckFailed as failed:
+        said = {float(x) for x in re.findall(r"\d+\.\d{3,}", str(failed))}
+        for i in range(exercise.cases):
+            arguments = exercise.case(np.random.default_rng([0, i]))
+            assert not said & set(np.round(numbers(exercise.answer(*arguments)), 6))
+    else:
+        pytest.fail("a wrong answer passed")
+
+
+def test_a_class_and_a_student_draw_their_own_cases(monkeypatch):
+    seeds = {class_seed("x")}
+    monkeypatch.setenv("KIT_CLASS", "2026")
+    seeds.add(class_seed("x"))
+    monkeypatch.setenv("KIT_STUDENT", "ada")
+    seeds.add(class_seed("x"))
+    seeds.add(class_seed("y"))
+    assert len(seeds) == 4

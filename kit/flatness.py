@@ -21,10 +21,9 @@ True
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
+import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from kit.checks import check_int, check_one_of
@@ -115,20 +114,35 @@ def minimum_sharpness(objective: Objective) -> float:
         return balanced
     t, s = t / balanced, s / balanced
 
-    def trace(u):
-        """Value and slope at u_l = log a_1 ... a_l, so that log a_l = u_l - u_{l-1}; u_L = 0."""
-        ends = [0.0, *u, 0.0]
-        value, slope = s[-1], [0.0] * (L + 1)
-        for layer, (before, after) in enumerate(pairwise(ends)):
-            weight = t[layer] * math.exp(-2 * (after - before))
-            bias = s[layer] * math.exp(-2 * after) if layer < L - 1 else 0.0
-            value += weight + bias
-            slope[layer] += 2 * weight
-            slope[layer + 1] -= 2 * weight + 2 * bias
-        return value, slope[1:-1]
-
+    # With u_l = log a_1 ... a_l, u_L = 0, log a_l is u_l - u_{l-1}.
+    ends = np.eye(L + 1)[:, 1:-1]
+    A = -2 * np.concatenate([np.diff(ends, axis=0), ends[1:-1]])
     start = 0.5 * (logs - logs.mean()).cumsum(0)[:-1]  # the balance of the weights alone
-    return balanced * float(minimize(trace, start.numpy(), jac=True, tol=1e-12).fun)
+    least = least_exponential_sum(np.concatenate([t, s[:-1]]), A, start.numpy())
+    return balanced * (least + float(s[-1]))
+
+
+def least_exponential_sum(c: np.ndarray, A: np.ndarray, u: np.ndarray) -> float:
+    """The minimum over u of sum_k c_k exp(<a_k, u>), c (m,) >= 0, A (m, d), from a start u (d,).
+
+    >>> least_exponential_sum(np.array([1.0, 4.0]), np.array([[1.0], [-1.0]]), np.zeros(1))
+    4.0
+
+    Convex: Newton's method with halved steps. Scipy has it, for 23 MB of every page that asks.
+    """
+    for _ in range(200):
+        e = c * np.exp(A @ u)
+        value, g = e.sum(), A.T @ e
+        step = np.linalg.solve((A.T * e) @ A, g)
+        if g @ step <= 1e-15 * value:
+            break
+        size = 1.0
+        while (c * np.exp(A @ (u - size * step))).sum() > value - 0.25 * size * (g @ step):
+            size /= 2
+            if size < 1e-12:
+                return float(value)
+        u = u - size * step
+    return float(value)
 
 
 def normalized_sharpness(objective: Objective) -> float:

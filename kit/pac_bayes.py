@@ -163,19 +163,19 @@ def kl_inverse(q: float, budget: float) -> float:
     """
     q, budget = check_number("q", q, low=0, high=1), check_number("budget", budget, low=0)
 
-    # Here: the pages, which do without, open sooner.
-    from scipy.optimize import brentq
-    from scipy.special import rel_entr
-
     def excess(b: float) -> float:
-        return float(rel_entr(q, b) + rel_entr(1 - q, 1 - b)) - budget
+        parts = ((q, b), (1 - q, 1 - b))
+        return sum(x * math.log(x / y) for x, y in parts if x > 0) - budget
 
-    high = 1 - 1e-15
+    low, high = q, 1 - 1e-15
     if q >= high or excess(high) <= 0:
         return 1.0
     if budget == 0:
         return q
-    return float(brentq(excess, q, high, xtol=1e-14))
+    for _ in range(80):  # kl grows with b from q on: halve where it passes the budget
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(middle) <= 0 else (low, middle)
+    return high
 
 
 def _centre(initial: Tensor | None, theta: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class Show(Protocol):
     def work(self, seconds: float) -> None: ...
     def draw(self) -> Iterator[None]: ...  # one picture of the next frame at a time
     def send(self, frame: int) -> None: ...
-    def still(self) -> None: ...
+    def rest(self) -> Iterator[None]: ...  # one sharp picture at a time
     def lost(self) -> None: ...
 
 
@@ -139,7 +139,8 @@ class LiveLoop:
         """From any thread: see that a task is there to take the mail."""
         if self._loop is None:
             self._take_mail()
-            self.show.still()
+            for _ in self.show.rest():
+                pass
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ensure_task)
 
@@ -174,9 +175,22 @@ class LiveLoop:
 
     async def _main(self) -> None:
         self._take_mail()
+        while True:
+            await self._live()
+            for _ in self.show.rest():
+                await self._let_others()
+                self._take_mail()
+                if self.show.running():
+                    break
+            else:
+                # No await since the last look at the mail: what comes from now on finds no task.
+                self._task = None
+                return
+
+    async def _live(self) -> None:
+        """While the show runs: one thing a turn, so that no message waits for two."""
         pictures: Iterator[None] | None = None
         while self.show.running():
-            # One thing a turn, so that no message waits for two.
             if self.pacer.gone():
                 self.show.lost()
             elif pictures is not None or self.pacer.due():
@@ -188,6 +202,3 @@ class LiveLoop:
                 self.show.work(SLICE)
             await self._let_others()
             self._take_mail()
-        self.show.still()
-        # No await since the last look at the mail: what comes from now on finds no task.
-        self._task = None

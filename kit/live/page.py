@@ -19,6 +19,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from kit.live.allocator import give_back
 from kit.live.knobs import Knobs
 from kit.live.loop import LiveLoop
 from kit.live.panels import WIDTH
@@ -55,7 +56,8 @@ class LivePage(widgets.VBox):
         beats: Sequence[Beat] = (),
     ) -> None:
         self._keys, self._visible = tuple(keys), set(keys)
-        self._shown, self._frames, self._width = -1, 0, WIDTH
+        self._shown: tuple[int, int] | None = None
+        self._answers, self._frames, self._width = 0, 0, WIDTH
         self._images: dict[str, bytes] = {}
         self._loop = LiveLoop(self)
         self._stage = Stage(keys, title, self._on_message)
@@ -224,7 +226,7 @@ class LivePage(widgets.VBox):
         self.remove_class("kit-asking")
         self.add_class("kit-answered")
         self.reveal()
-        self._shown = -1
+        self._answers += 1
 
     def _go_to_beat(self, index: int) -> None:
         if not self._beats:
@@ -255,17 +257,37 @@ class LivePage(widgets.VBox):
         if self._frames % WORDS_EVERY == 0:
             self._describe(words)
 
+    def rest(self) -> Iterator[None]:
+        """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later.
+
+        Begins anew where the reader changes something meanwhile.
+        """
+        while (now := self._stamp()) != self._shown:
+            self._stage.numbers = self.words()["numbers"]  # soon; the rest once pictures are there
+            stills = {}
+            for key in self._keys:
+                stills[key] = self.image(key, still=True)
+                yield
+                if self._stamp() != now:
+                    break
+            else:
+                self._shown = now
+                self._stage.stills = stills
+                words = self.words()
+                self._stage.numbers = words["numbers"]
+                self._describe(words)
+                self.show_controls()
+                self._say(words)
+                give_back()
+
+    def _stamp(self) -> tuple[int, int]:
+        """Changes with all that the pictures depend on."""
+        return self.version(), self._answers
+
     def still(self) -> None:
-        """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later."""
-        if self.version() == self._shown:
-            return
-        self._shown = self.version()
-        self._stage.stills = {key: self.image(key, still=True) for key in self._keys}
-        words = self.words()
-        self._stage.numbers = words["numbers"]
-        self._describe(words)
-        self.show_controls()
-        self._say(words)
+        """The same at once."""
+        for _ in self.rest():
+            pass
 
     def _describe(self, words: Mapping[str, Any]) -> None:
         self._stage.alts = {key: self.alt(key) for key in self._keys}

@@ -13,9 +13,7 @@ Nothing here imports a widget. The live loop calls `do` with what the controls w
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -24,6 +22,7 @@ import torch
 
 from kit.curvature import eigenvalues
 from kit.divergence import Divergence
+from kit.live.allocator import keep
 from kit.presets import RunConfig
 from kit.recorder import Recorder
 from kit.rescaling import symmetry_fault
@@ -51,7 +50,6 @@ NAMES = {
     "weight_decay": "the weight decay",
     "every": "the cadence",
 }
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 2**28  # malloc.h; bytes
 WATCHING = "Your own loop trains this network; this page only watches."
 COMMANDS = ("run", "pause", "step", "reset", "fork", "repair")
 
@@ -400,9 +398,4 @@ def ready_process() -> None:
     # With two threads, kernel and browser fight over the cores.
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
-    # A step frees some megabytes and the next one asks for them again. glibc hands them back to
-    # the system in between, which costs up to half of the time of a product H v.
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
-        for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            libc.mallopt(parameter, KEPT)
+    keep()

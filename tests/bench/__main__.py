@@ -6,9 +6,10 @@ those of the project's issues; the program ends with 1 where a judged one is mis
 
 import sys
 
-from tests.bench import browser, engine, numerics, pages
+from tests.bench import browser, engine, numerics, pages, visits
 
-BARS = (*numerics.FIGURES, *engine.FIGURES, *pages.FIGURES, *browser.FIGURES)
+OWN = (numerics, engine, pages, browser, visits)
+BARS = tuple(figure for module in OWN for figure in module.FIGURES)
 
 
 def main() -> int:

@@ -45,10 +45,10 @@ def served(*flags):
         shutil.rmtree(home, ignore_errors=True)
 
 
-def seconds_to_picture(browser, server):
+def seconds_to_picture(browser, server, notebook=NOTEBOOK):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     start = time.perf_counter()
-    page.goto(server.url(NOTEBOOK), wait_until="commit")
+    page.goto(server.url(notebook), wait_until="commit")
     page.locator("img.kit-panel[src]").first.wait_for(timeout=90_000)
     seen = time.perf_counter() - start
     page.locator("html[data-kernel=ready]").wait_for(timeout=90_000)
@@ -69,6 +69,7 @@ def live():
         *_, page = seconds_to_picture(browser, server)
         live = LivePage(page)
         kernel = next(k for k in server.kernels() if k.pid not in before)
+        live.cell("threshold").first.wait_for()
         page.evaluate(CLOCK)
         live.press("run")
         live.wait_for_step(live.step() + 40)

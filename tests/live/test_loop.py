@@ -42,8 +42,9 @@ class Show:
     def send(self, frame):
         self.frames.append(frame)
 
-    def still(self):
+    def rest(self):
         self.stills += 1
+        yield
 
     def lost(self):
         self.on = False
@@ -163,6 +164,26 @@ def test_paused_there_is_no_task():
         await asyncio.sleep(0.05)
         assert show.worked == worked
         assert show.stills == 1
+
+    run_in_loop(story)
+
+
+def test_mail_is_answered_between_the_pictures_of_a_page_that_comes_to_rest():
+    async def story(show, live):
+        order = []
+
+        def rest():
+            for picture in range(5):
+                order.append(picture)
+                if picture == 1:
+                    live.mailbox.put("lr", 0.2)
+                yield
+
+        show.rest = rest
+        show.handle = lambda name, value: order.append(name)
+        live.mailbox.put("lr", 0.1)
+        await until(lambda: live._task is None and len(order) == 7)
+        assert order == ["lr", 0, 1, "lr", 2, 3, 4]
 
     run_in_loop(story)
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 
+from kit.live import ScenePage
 from kit.live.parabola import STEPS, Parabola
 from tests.live.scenes import check_page, check_skipping, check_words, steps
 
@@ -101,3 +102,17 @@ def test_a_value_that_no_slider_has_is_refused_and_loses_nothing():
 def test_the_page_needs_no_torch():
     code = "import sys; from kit.live.parabola import Parabola; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_change_while_the_page_comes_to_rest_is_in_its_pictures():
+    page = ScenePage(Parabola())
+    page.handle("skip", None)
+    resting = page.rest()
+    next(resting)
+    slider = next(c for c in page.scene.controls if c.values)
+    page.scene.do(slider.name, slider.values[-1])
+    for _ in resting:
+        pass
+    for key, image in page._stage.stills.items():
+        assert image == page.image(key, still=True)
+    assert list(page.rest()) == []

@@ -123,3 +123,23 @@ def test_a_table_that_is_missing_or_damaged_says_how_to_make_it_again(tmp_path):
         stored_table("batch_size", tmp_path)
     with pytest.raises(ValueError, match="league"):
         stored_table("nothing")
+
+
+def test_a_study_runs_on_a_cluster_with_the_command_that_its_page_gives():
+    from dask.distributed import Client, LocalCluster
+
+    part = "digits, epochs"
+    grid = STUDIES["batch_size"].parts[part].grid | {"batch_size": [512], "lr": [0.1]}
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        options = {"engine": "dask", "client": client, "grid": grid, "progress": False}
+        fresh = STUDIES["batch_size"].run(part, **options)
+    kept = stored_table("batch_size")
+    kept = kept[(kept["part"] == part) & (kept["batch_size"] == 512) & (kept["lr"] == 0.1)]
+    assert fresh["seed"].tolist() == kept["seed"].tolist()
+    for column in ("train_loss", "loss_gap", "sharpness"):
+        assert fresh[column].to_numpy() == pytest.approx(kept[column].to_numpy(), rel=2e-3)

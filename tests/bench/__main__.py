@@ -6,9 +6,9 @@ those of the project's issues; the program ends with 1 where a judged one is mis
 
 import sys
 
-from tests.bench import browser, engine, numerics, pages, visits
+from tests.bench import browser, engine, numerics, pages, tables, visits
 
-OWN = (numerics, engine, pages, browser, visits)
+OWN = (numerics, engine, pages, browser, visits, tables)
 BARS = tuple(figure for module in OWN for figure in module.FIGURES)
 
 

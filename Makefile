@@ -11,6 +11,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 SHELL := bash
 VENV := .venv
 PEERS := .venv-bench
+GRADING := .venv-grading
+CLASS ?=
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
 COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
@@ -18,21 +20,22 @@ COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --
 FREE_PORT := import socket; \
 	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
 
-.PHONY: serve lab test bench lock data binder-link clean
+.PHONY: serve lab test bench labs grade-demo lock data binder-link clean
 
 # Voila reads voila.json, and the template in kit/live through the link that the set-up makes.
 serve: $(VENV)/run.stamp
 	@port=$$("$(BIN)/python" -c '$(FREE_PORT)') && cd "$(NOTEBOOKS)" && \
 	printf '\nIn a second, here (Ctrl-C stops it):\n' && \
 	for page in *.ipynb; do echo "    http://127.0.0.1:$$port/voila/render/$$page"; done && echo && \
-	JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" exec "$(BIN)/python" -m voila --port=$$port $(FLAGS)
+	JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" JUPYTER_CONFIG_PATH="$(CURDIR)/kit/live/config" \
+	exec "$(BIN)/python" -m voila --port=$$port $(FLAGS)
 
 lab: $(VENV)/run.stamp
 	@cd "$(NOTEBOOKS)" && JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" exec "$(BIN)/python" -m jupyterlab \
 	--no-browser --ip=127.0.0.1 --LabApp.news_url=None \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(FLAGS)
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp $(GRADING)/grading.stamp
 	"$(BIN)/ruff" check .
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/python" -m pytest --numprocesses=2 --ignore=tests/browser $(FLAGS)
@@ -42,6 +45,14 @@ test: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp
 	"$(BIN)/python" -m tests.bench; own=$$?; \
 	OMP_NUM_THREADS=1 "$(CURDIR)/$(PEERS)/bin/python" -m tests.bench.peers && exit $$own
+
+# The students' notebooks, without solutions, as dist/labs.zip. CLASS=2027 draws other cases and data.
+labs: $(GRADING)/grading.stamp
+	"$(CURDIR)/$(GRADING)/bin/python" -m kit.labs release --course "$(CLASS)" --out dist/labs.zip
+
+# A perfect, an empty and a wrong submission are handed out, graded and given feedback.
+grade-demo: $(GRADING)/grading.stamp
+	"$(CURDIR)/$(GRADING)/bin/python" -m kit.labs demo
 
 data: $(VENV)/dev.stamp
 	"$(BIN)/python" data/build.py
@@ -53,6 +64,8 @@ lock: $(VENV)/dev.stamp
 		print $$1 " ; sys_platform != \"linux\""; next } 1' requirements.lock > $(VENV)/lock
 	mv $(VENV)/lock requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock >/dev/null
+	$(COMPILE) --group grading --constraint requirements.lock \
+		--output-file requirements-grading.lock >/dev/null
 
 binder-link:
 	@repo=$$(git remote get-url origin 2>/dev/null | \
@@ -61,7 +74,7 @@ binder-link:
 	echo "https://mybinder.org/v2/gh/$$repo/HEAD?urlpath=voila/render/notebooks/00_welcome.ipynb"
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
+	rm -rf $(VENV) $(PEERS) $(GRADING) build dist .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
 
 $(VENV)/venv.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -88,4 +101,13 @@ $(PEERS)/peers.stamp: requirements.lock requirements-bench.lock $(VENV)/run.stam
 	"$(PEERS)/bin/python" -m pip install --quiet --no-deps --retries 1 --timeout 10 -r $(VENV)/torch.txt
 	"$(PEERS)/bin/python" -m pip install --quiet -r requirements.lock
 	"$(PEERS)/bin/python" -m pip install --quiet --no-deps -r requirements-bench.lock
+	@touch $@
+
+# nbgrader brings JupyterLab extensions of its own, which the pages' environment is kept free of.
+$(GRADING)/grading.stamp: requirements.lock requirements-grading.lock pyproject.toml | $(VENV)/run.stamp
+	$(PYTHON) -m venv $(GRADING)
+	"$(GRADING)/bin/python" -m pip install --quiet --no-deps --retries 1 --timeout 10 -r $(VENV)/torch.txt
+	"$(GRADING)/bin/python" -m pip install --quiet -r requirements.lock
+	"$(GRADING)/bin/python" -m pip install --quiet -r requirements-grading.lock
+	"$(GRADING)/bin/python" -m pip install --quiet --no-deps --editable .
 	@touch $@

@@ -43,6 +43,8 @@ def test_post_build_stops_at_the_first_error():
     assert lines[0] == "#!/bin/bash"
     assert "set -e" in lines
     assert "pip install --no-deps --no-build-isolation ." in lines
+    assert "rm -r notebooks/labs/instructor" in lines
+    assert (ROOT / "notebooks" / "labs" / "instructor").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """`make serve` and `make lab` with a page of two lines: they serve it, and let go of its kernel."""
 
 import shutil
+import urllib.error
+import urllib.request
 
 import nbformat
 import psutil
@@ -9,6 +11,7 @@ from nbformat import v4
 
 from tests.browser.servers import ROOT, running
 
+RAW = ("voila/files/", "files/", "static/", "")
 SOURCE = "import ipywidgets\nipywidgets.HTML('<p>It runs</p>')"
 
 
@@ -44,3 +47,23 @@ def test_lab_opens_the_notebook(visit, notebooks, tmp_path):
         seen.page.keyboard.press("Control+Enter")
         seen.page.get_by_text("It runs", exact=True).wait_for()
         seen.check()
+
+
+def answer(url):
+    """Status and text of a page."""
+    try:
+        with urllib.request.urlopen(url) as page:
+            return page.status, page.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_voila_keeps_the_instructors_notebooks_back(tmp_path):
+    with running("serve", tmp_path) as server:
+        for path in ("labs/instructor/lab_a.ipynb", "labs//instructor/lab_a.ipynb"):
+            for place in (server.url(path), *(f"{server.address}{raw}{path}" for raw in RAW)):
+                status, text = answer(place)
+                assert status in (403, 404), place
+                assert "BEGIN SOLUTION" not in text
+        assert server.kernels() == []

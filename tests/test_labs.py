@@ -1,0 +1,122 @@
+"""The labs: instructors' notebooks run, students' hold no solution, and grading finds its marks."""
+
+import importlib
+import json
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from kit.labs import BEGIN, END, LABS, SOURCE, filled, for_course, submissions
+
+ROOT = Path(__file__).parents[1]
+PYTHON = ROOT / ".venv-grading" / "bin" / "python"
+HIDDEN = "### BEGIN HIDDEN TESTS"
+
+
+def cells(lab):
+    return nbformat.read(SOURCE / f"{lab}.ipynb", as_version=4).cells
+
+
+def about(cell):
+    return cell.metadata.get("nbgrader", {})
+
+
+def run(*words, timeout=900):
+    done = subprocess.run(
+        [PYTHON, "-m", "kit.labs", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_an_instructors_notebook_is_whole_and_says_what_it_asks(lab):
+    text = "\n".join(cell.source for cell in cells(lab) if cell.cell_type == "markdown")
+    for part in ("**Goals.**", "**You need**", "**Time:**", "What changed in your mind?"):
+        assert part in text, part
+    solutions = [c for c in cells(lab) if about(c).get("solution") and c.cell_type == "code"]
+    tests = [c for c in cells(lab) if about(c).get("grade") and c.cell_type == "code"]
+    written = [c for c in cells(lab) if about(c).get("grade") and c.cell_type == "markdown"]
+    assert len(solutions) == len(tests) >= 4
+    assert len(written) >= 3  # two predictions, one reflection
+    assert len(re.findall(r"^## .*\(★+, \d+ minutes\)", text, re.M)) >= len(tests)
+    assert len({about(c)["grade_id"] for c in (*solutions, *tests, *written)}) == len(
+        solutions + tests + written
+    )
+    for cell in solutions:
+        assert BEGIN in cell.source
+        assert END in cell.source
+        assert '"""' in cell.source.split(BEGIN)[0], "a stub says what to return"
+    exercises = importlib.import_module(f"kit.check.{lab}").EXERCISES
+    for cell in tests:
+        assert about(cell)["points"] > 0
+        assert HIDDEN in cell.source
+        (name,) = re.findall(r"^check\.(\w+)\(", cell.source.split(HIDDEN)[0], re.M)
+        assert name in exercises
+    assert all(cell.get("outputs", []) == [] for cell in cells(lab))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lab", LABS)
+@pytest.mark.parametrize("course", ["", "2027"])
+def test_an_instructors_notebook_runs(lab, course, tmp_path):
+    text = for_course((SOURCE / f"{lab}.ipynb").read_text(encoding="utf-8"), course)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(nbformat.reads(text, as_version=4), timeout=120, resources=resources).execute()
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    out = tmp_path_factory.mktemp("release") / "labs.zip"
+    run("release", "--course", "2027", "--out", str(out))
+    with zipfile.ZipFile(out) as archive:
+        return {Path(name).stem: archive.read(name).decode() for name in archive.namelist()}
+
+
+@pytest.mark.slow
+def test_what_students_get_holds_no_solution_and_no_hidden_test(release):
+    assert set(release) == set(LABS)
+    for lab, text in release.items():
+        sources = "\n".join("".join(c["source"]) for c in json.loads(text)["cells"])
+        assert "SOLUTION" not in sources
+        assert "HIDDEN" not in sources
+        assert 'course="2027"' in sources
+        for cell in cells(lab):
+            for begin, end in ((BEGIN, END), (HIDDEN, "### END HIDDEN TESTS")):
+                if begin in cell.source:
+                    for line in cell.source.split(begin)[1].split(end)[0].splitlines():
+                        if len(line.strip()) > 25:
+                            assert line.strip() not in sources, line
+
+
+@pytest.mark.slow
+def test_a_class_of_six_gets_its_marks_within_the_time_limit():
+    rows = dict(re.findall(r"^(\w+) +.*?(\d+)%$", run("demo"), re.M))
+    marks = {student: int(share) for student, share in rows.items()}
+    assert set(marks) == {"perfect", "empty", "half", "loops", "raises", "widgets"}
+    assert marks["perfect"] == marks["widgets"] == 100
+    assert marks["empty"] == 0
+    assert 20 < marks["half"] < 80
+    assert 60 < marks["loops"] == marks["raises"] < 100
+
+
+def test_the_class_of_six_is_what_it_says():
+    source = json.loads((SOURCE / "lab_a.ipynb").read_text(encoding="utf-8"))
+    stripped = filled(source, lambda name, text: "raise NotImplementedError")
+    made = submissions("lab_a", stripped, source)
+    text = {name: json.dumps(notebook) for name, notebook in made.items()}
+    assert (
+        text["empty"].count("NotImplementedError") > text["half"].count("NotImplementedError") > 0
+    )
+    assert "while True" in text["loops"]
+    assert "IntSlider" in text["widgets"]
+    assert "NotImplementedError" not in text["perfect"]

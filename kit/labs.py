@@ -6,8 +6,8 @@
 Both need nbgrader (`make labs` and `make grade-demo` bring it along). The instructor's notebooks
 are the only source: nbgrader strips solutions and hidden tests from them.
 
->>> sorted(LABS)[:1], for_course('begin("a", student="")', "2027")
-(['lab_a'], 'begin("a", course="2027", student="")')
+>>> sorted(LABS)[:1], for_course("begin('a', student='')", "2027")
+(['lab_a'], "begin('a', course='2027', student='')")
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -105,8 +106,13 @@ class Course:
 
 
 def for_course(text: str, course: str) -> str:
-    """A lab with a course in its `begin`, so that cases and data are the course's own."""
-    return text.replace("student=", f'course="{course}", student=') if course else text
+    """A lab, as JSON or source, with a course in its `begin`: cases and data are the course's own.
+
+    Raises ValueError for a course that is not letters, digits, dots and dashes.
+    """
+    if not re.fullmatch(r"[\w.-]*", course):
+        raise ValueError(f"course: got {course!r}; takes letters, digits, dots and dashes")
+    return text.replace("student=", f"course='{course}', student=") if course else text
 
 
 def write_release(out: Path, course: str = "") -> Path:

@@ -89,7 +89,7 @@ def test_what_students_get_holds_no_solution_and_no_hidden_test(release):
         sources = "\n".join("".join(c["source"]) for c in json.loads(text)["cells"])
         assert "SOLUTION" not in sources
         assert "HIDDEN" not in sources
-        assert 'course="2027"' in sources
+        assert "course='2027'" in sources
         for cell in cells(lab):
             for begin, end in ((BEGIN, END), (HIDDEN, "### END HIDDEN TESTS")):
                 if begin in cell.source:
@@ -120,3 +120,8 @@ def test_the_class_of_six_is_what_it_says():
     assert "while True" in text["loops"]
     assert "IntSlider" in text["widgets"]
     assert "NotImplementedError" not in text["perfect"]
+
+
+def test_a_course_that_would_not_fit_into_a_notebook_is_refused():
+    with pytest.raises(ValueError, match="letters"):
+        for_course("begin('a', student='')", 'x"; import os')

@@ -106,9 +106,10 @@ def test_wheel_holds_code_data_and_template(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     inside = {re.sub(r"^[^/]+[.]data/data/", "", name) for name in names if "dist-info" not in name}
     template = {f"share/jupyter/voila/templates/kit/{path}" for path in files("kit/live/template")}
-    code = {f"kit/{path}" for path in files("kit") if not path.is_relative_to("live/template")}
+    apart = ("live/template", "live/config")
+    code = {f"kit/{p}" for p in files("kit") if not any(p.is_relative_to(a) for a in apart)}
     data = {f"kit/_data/{path}" for path in files("data") if path.suffix not in {".py", ".md"}}
-    assert inside == template | code | data
+    assert inside == template | code | data | {"etc/jupyter/voila.py"}
 
 
 def files(folder):

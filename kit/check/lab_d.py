@@ -415,12 +415,13 @@ def _start(rng: np.random.Generator) -> tuple:
 
 
 def _by_torch(w1, w2, eta, mu, steps):
+    """By torch's gradient of the whole objective."""
     w = torch.tensor([w1, w2], dtype=torch.float64, requires_grad=True)
-    optimizer, path = torch.optim.SGD([w], lr=eta, weight_decay=mu), [w.detach().numpy().copy()]
+    path = [w.detach().numpy().copy()]
     for _ in range(steps):
-        optimizer.zero_grad()
-        (0.5 * (w[0] * w[1] - 1) ** 2).backward()
-        optimizer.step()
+        objective = 0.5 * (w[0] * w[1] - 1) ** 2 + 0.5 * mu * w.square().sum()
+        (gradient,) = torch.autograd.grad(objective, w)
+        w = (w - eta * gradient).detach().requires_grad_()
         path.append(w.detach().numpy().copy())
     return np.stack(path)
 

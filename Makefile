@@ -20,7 +20,7 @@ COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --
 FREE_PORT := import socket; \
 	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
 
-.PHONY: serve lab test bench labs grade-demo lock data binder-link clean
+.PHONY: serve lab test bench labs grade-demo doctor lock data binder-link clean
 
 # Voila reads voila.json, and the template in kit/live through the link that the set-up makes.
 serve: $(VENV)/run.stamp
@@ -53,6 +53,10 @@ labs: $(GRADING)/grading.stamp
 # A perfect, an empty and a wrong submission are handed out, graded and given feedback.
 grade-demo: $(GRADING)/grading.stamp
 	"$(CURDIR)/$(GRADING)/bin/python" -m kit.labs demo
+
+# Checks Python, torch, kernel, widgets, ports, memory and speed, and says what to do.
+doctor: $(VENV)/run.stamp
+	@"$(BIN)/python" -m kit doctor
 
 data: $(VENV)/dev.stamp
 	"$(BIN)/python" data/build.py

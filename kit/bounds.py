@@ -1,18 +1,19 @@
 """Our version of the generalisation bound in terms of the empirical Jacobian (theory.md, P1.7).
 
-Let phi(x) = c(f(x), f*(x)), with c Lipschitz in its two arguments (L_1, L_2), and f* Lipschitz
-with constant Lambda on the support S. Then phi is Lipschitz with
+Let phi(x) = c(f(x), f*(x)), with c Lipschitz in its two arguments (Lambda_1, Lambda_2), and f*
+Lipschitz with constant Lambda_* on the support S. Then phi is Lipschitz with
 
-    Lhat = L_1 sup_S ||J|| + L_2 Lambda,      sup_S ||J|| <= max_i (||J(x_i)|| + V_i),
+    Lambda_phi = Lambda_1 sup_S ||J|| + Lambda_2 Lambda_*,
+    sup_S ||J|| <= max_i (||J(x_i)|| + V_i),
 
 and, where every point of S is within r of a training sample,
 
-    G1   E phi <= max_i phi(x_i) + Lhat r
-    G2   E phi <= sum_i P(cell_i) phi(x_i) + Lhat r        (Voronoi cells of the samples)
-    G3   E phi <= mean_i phi(x_i) + Lhat W_1(P, P_n)
+    G1   E phi <= max_i phi(x_i) + Lambda_phi r
+    G2   E phi <= sum_i P(cell_i) phi(x_i) + Lambda_phi r     (Voronoi cells of the samples)
+    G3   E phi <= mean_i phi(x_i) + Lambda_phi W         (Wasserstein distance from the law)
 
 Where the data law is known (`Dataset.population`), each term is computed and the result is a
-bound. Elsewhere Lambda, r, V and the ranges come from samples: a bound *estimate*.
+bound. Elsewhere Lambda_*, r, V and the ranges come from samples: a bound *estimate*.
 
 >>> from kit.load import load_dataset
 >>> from kit.models import mlp
@@ -137,7 +138,7 @@ def generalisation_bounds(
     >>> list(generalisation_bounds(mlp((1, 8, 1), seed=0), load_dataset("chebyshev")))
     ['G1', 'G2', 'G3']
 
-    W_1 is exact in one dimension; in more it is not computed. Arguments, source and cost as
+    W is exact in one dimension; in more it is not computed. Arguments, source and cost as
     `generalisation_bound`.
     """
     return BoundCalculator(dataset, loss=loss, failure=failure).forms(model)
@@ -185,7 +186,7 @@ class BoundCalculator:
         if got < takes or (got > takes and self.dataset.task == "regression"):
             raise ValueError(f"model: got {got} outputs; takes {takes}, as the targets have")
 
-    # The law is uniform on [low, high]: radius, cells and W_1 are exact.
+    # The law is uniform on [low, high]: radius, cells and W are exact.
 
     def _prepare_interval(self) -> None:
         low, high = self.dataset.population.low, self.dataset.population.high
@@ -288,7 +289,7 @@ class BoundCalculator:
             "r": self.radius,
         }
         assumptions = (
-            "Lambda from training pairs: a lower estimate",
+            "Lambda_* from training pairs: a lower estimate",
             "r is the 95% quantile of the distance from a held-out point to its nearest "
             "training sample",
             f"V sampled on {len(self._near_test)} held-out neighbours: a lower estimate",

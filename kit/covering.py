@@ -152,7 +152,7 @@ def held_out_radius(X: Tensor, X_held_out: Tensor, *, quantile: float = 0.95) ->
 
 
 def uniform_w1(u: Tensor) -> float:
-    """W_1 between the uniform law on [0, 1] and the empirical law of u (n,): exact.
+    """W, the Wasserstein distance of the uniform law on [0, 1] from that of u (n,): exact.
 
     >>> uniform_w1(torch.tensor([0.25, 0.75], dtype=torch.float64))
     0.125

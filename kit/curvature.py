@@ -44,7 +44,7 @@ def eigenvalues(
     >>> float(eigenvalues(objective).values[0])  # H = x^2
     4.0
 
-    `operator`: "hessian", "gauss_newton", "layer" (S), "riemannian" (B), "elementwise", "path" or
+    `operator`: "hessian", "gauss_newton", "layer" (S), "riemannian" (H_q), "elementwise", "path" or
     "residual" (`kit.operators`). Stops when each residual ||A v - value v|| is at most tol * max
     |value|, or after `max_matvecs` products (default: 40 k + 1000); `.converged` says which.
     `start` (P, m) takes the `.vectors` of an earlier result; random vectors are added to it, and

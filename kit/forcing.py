@@ -37,7 +37,7 @@ COLUMNS = ("step", "loss", "segment", "samples", "floor", "forced")
 
 @dataclass(frozen=True)
 class PairFloor:
-    """(difference - r_i - r_j) / distance of the pair where it is largest; `raw` may be negative.
+    """(difference - e_i - e_j) / distance of the pair where it is largest; `raw` may be negative.
 
     `value` is max(0, raw): a floor on the largest ||J|| along the segment from x_i to x_j.
     """
@@ -47,8 +47,8 @@ class PairFloor:
     j: int
     difference: float
     distance: float
-    r_i: float
-    r_j: float
+    e_i: float
+    e_j: float
 
     @property
     def value(self) -> float:
@@ -89,16 +89,16 @@ class Pairs:
         return self.difference / self.distance
 
     def reduced(self, residuals) -> np.ndarray:
-        """(|y_i - y_j| - r_i - r_j) / |x_i - x_j| of each pair, or below 0."""
-        r = np.asarray(residuals, dtype=np.float64)
-        return (self.difference - r[self.i] - r[self.j]) / self.distance
+        """(|y_i - y_j| - e_i - e_j) / |x_i - x_j| of each pair, or below 0."""
+        e = np.asarray(residuals, dtype=np.float64)
+        return (self.difference - e[self.i] - e[self.j]) / self.distance
 
     def floor(self, residuals) -> PairFloor:
         """The largest of `reduced`, with its terms."""
-        r, slopes = np.asarray(residuals, dtype=np.float64), self.reduced(residuals)
+        e, slopes = np.asarray(residuals, dtype=np.float64), self.reduced(residuals)
         k = int(slopes.argmax())
         i, j = int(self.i[k]), int(self.j[k])
-        terms = float(self.difference[k]), float(self.distance[k]), float(r[i]), float(r[j])
+        terms = float(self.difference[k]), float(self.distance[k]), float(e[i]), float(e[j])
         return PairFloor(float(slopes[k]), i, j, *terms)
 
 

@@ -31,7 +31,7 @@ def input_output_jacobian(model: nn.Module, X: Tensor, *, output: str = "logits"
     >>> input_output_jacobian(mlp((4, 8, 3)), torch.ones(5, 4), output="softmax").shape
     torch.Size([5, 3, 4])
 
-    `output`: "logits", or "softmax" for the Jacobian A(p) J of the probabilities. Cost: K backward
+    `output`: "logits", or "softmax" for the Jacobian A(p) J of p = softmax f. Cost: K backward
     passes, or the closed form for a multilayer perceptron. Source: theory.md, P1.2 and P1.10.
     """
     X = _inputs(model, X)
@@ -199,7 +199,7 @@ def _autograd_jacobian(model: nn.Module, X: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _softmax_rows(J: Tensor, f: Tensor) -> Tensor:
-    """A(p) J = p * (J - p' J), A(p) = diag p - p p'."""
+    """A(p) J = p * (J - p' J), A(p) = diag p - p p', p = softmax f."""
     p = torch.softmax(f, -1).unsqueeze(-1)
     return p * (J - (p * J).sum(-2, keepdim=True))
 

@@ -243,7 +243,7 @@ def breakpoints(model: nn.Module, low: float, high: float) -> Tensor:
 
 
 def second_derivative_bound(model: nn.Module) -> float:
-    """An upper bound on the Lipschitz constant of J, from layer norms (theory.md, beta of P1.5).
+    """An upper bound on M, the Lipschitz constant of J, from layer norms (theory.md, P1.5).
 
     With z_l' the derivative along a unit direction: ||h''|| <= sup|s''| ||z'||^2 + sup|s'| ||z''||.
     """

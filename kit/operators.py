@@ -3,13 +3,13 @@
     hessian        H                          grad^2 of the mean loss
     gauss_newton   G = J_theta' (grad^2 c) J_theta / n
     layer          S = D H D                  D = ||theta_b|| on each block b       (theory.md, 9)
-    riemannian     B = S + T                  T_b = g_b w_b' + w_b g_b' - <g_b, w_b> I
+    riemannian     H_q = S + T                T_b = g_b w_b' + w_b g_b' - <g_b, w_b> I
     elementwise    |theta| H |theta|          second-order adaptive sharpness       (P2.6)
     path           rho^{1/2} H rho^{1/2}      rho from path norms                   (P2.6)
     residual       R = H - G                  what the fit's errors add             (1)
 
-A block is a weight tensor or a bias vector. S, B and the elementwise form are the same matrix for
-every rescaling of a positively homogeneous network (layer-wise for S and B, node-wise too for the
+A block is a weight tensor or a bias vector. S, H_q and the elementwise form are the same matrix for
+every rescaling of a positively homogeneous network (layer-wise for S and H_q, node-wise too for the
 elementwise form and the path metric). A block of zeros, such as a fresh bias, contributes zero rows
 and columns, and so does, in the path metric, a unit that no path reaches.
 

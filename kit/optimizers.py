@@ -82,7 +82,7 @@ class Adam:
         self.moments, self.t = None, 0
 
     def preconditioner(self) -> Tensor | None:
-        """P in theta -= eta P^{-1} m: (1 - b1^t) (sqrt(s / (1 - b2^t)) + eps), (P,)."""
+        """Q in theta -= eta Q^{-1} m: (1 - b1^t) (sqrt(s / (1 - b2^t)) + eps), (P,)."""
         if self.moments is None:
             return None
         b1, b2 = self.betas

@@ -103,7 +103,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "adam": Preset(
         "Adam: another sharpness at another edge",
-        "λ of the Hessian climbs on. λ(P⁻¹H), as Adam's steps see it, comes to 38/η and stays.",
+        "λ of the Hessian climbs on. λ(Q⁻¹H), as Adam's steps see it, comes to 38/η and stays.",
         RunConfig("mnist1d", n_train=1000, optimizer="adam", lr=3e-3, every=3),
         {
             "preconditioned sharpness over 38/eta, steps 400 to 1500": (0.85, 1.05),

@@ -105,14 +105,14 @@ class InvariantSharpness(EigenProbe):
 
 
 class RiemannianSharpness(EigenProbe):
-    """lambda_max(B), the Hessian on the quotient by layer-wise rescaling."""
+    """lambda_max(H_q), the Hessian on the quotient by layer-wise rescaling."""
 
     operator = "riemannian"
     lag = COLD_EVERY // 4
 
 
 class PreconditionedSharpness(EigenProbe):
-    """lambda_max(P^{-1/2} H P^{-1/2}), P = sqrt(v) + eps: what Adam's threshold is about.
+    """lambda_max(Q^{-1/2} H Q^{-1/2}), Q = sqrt(v) + eps: what Adam's threshold is about.
 
     NaN before Adam's first step, and for other optimisers.
     """

@@ -1,11 +1,11 @@
 """Vertical and horizontal: what of a direction only rescales the layers, and what changes f.
 
-    vertical      V = { (beta_l W_l)_l, (beta_1 + ... + beta_l) b_l : sum_l beta_l = 0 }
+    vertical      V = { (a_l W_l)_l, (a_1 + ... + a_l) b_l : sum_l a_l = 0 }
     horizontal    orthogonal to V in <u, v> = sum_b <u_b, v_b> / ||theta_b||^2
 
 The metric is the layer-wise one of Rangamani et al., over weight tensors and bias vectors b. The
 quotient by rescaling has the horizontal directions as its tangent space, the Riemannian gradient
-is horizontal by itself, and the operator "riemannian" (B) is 0 on vertical ones (theory.md, P2.3
+is horizontal by itself, and the operator "riemannian" (H_q) is 0 on vertical ones (theory.md, P2.3
 and P2.4).
 
 >>> from kit.models import mlp

@@ -280,7 +280,7 @@ _ROWS = (
     ),
     (
         "invariant_sharpness_riemannian",
-        "lambda_max(B), the Hessian on the quotient by layer-wise rescaling",
+        "lambda_max(H_q), the Hessian on the quotient by layer-wise rescaling",
         "our reading of Rangamani et al.; theory.md, (9)",
         (*LAYERS, "input scale"),
         "live",

@@ -116,7 +116,7 @@ def invariant_sharpness(
     True
 
     `metric`: "layer", lambda_max(S) with S = D H D, D = ||theta_b|| on each weight tensor and
-    bias vector; with `riemannian=True`, lambda_max(B), the Hessian on the quotient by layer-wise
+    bias vector; with `riemannian=True`, lambda_max(H_q), the Hessian on the quotient by layer-wise
     rescaling, the same at a critical point; "elementwise", |theta| H |theta|, or "path", weighed by
     path norms, which node-wise rescaling cannot change either. Warns where `tol` was not reached,
     and where a whole tensor is 0, such as a fresh bias: its directions then count as flat.

@@ -1,11 +1,11 @@
 """Why the Jacobian must grow: targets that vary over short distances force it (Theorem B, ours).
 
-If ||f(x_i) - y_i|| <= r_i, then along the segment from x_i to x_j
+If ||f(x_i) - y_i|| <= e_i, then along the segment from x_i to x_j
 
-    sup ||J|| >= (||y_i - y_j|| - r_i - r_j) / ||x_i - x_j||                        mse
+    sup ||J|| >= (||y_i - y_j|| - e_i - e_j) / ||x_i - x_j||                        mse
     sup ||J|| >= (m_i + m_j) / (sqrt 2 ||x_i - x_j||),  m = -log(exp(c) - 1)        cross-entropy
 
-with r_i = sqrt(2 c_i) from the cost c_i of each sample, and labels that differ; m is taken from the
+with e_i = sqrt(2 c_i) from the cost c_i of each sample, and labels that differ; m is taken from the
 outputs, f_y - logsumexp of the others, which is the same without the rounding of a small cost.
 Whatever the path of training, a small loss leaves no other way. For mse a floor on lambda_max(G)
 follows, far below what is measured; it is given with its factor of slack (theory.md, P1.6).
@@ -77,7 +77,7 @@ def jacobian_floor(objective: Objective, *, V: float = 0.0) -> Floor:
         raise ValueError("loss: takes hard labels, without smoothing, with 'cross_entropy'")
     X = objective.X.flatten(1).double()
     costs, y = objective.point().losses().double(), objective.y
-    # r_i (mse) or m_i (cross-entropy).
+    # e_i (mse) or m_i (cross-entropy).
     slack = _margins(objective.outputs().double(), y) if cross_entropy else (2 * costs).sqrt()
     targets = objective.targets.double()
     best, pair, differ = -math.inf, (0, 0), False

@@ -1,19 +1,19 @@
 """Why sharpness stops at 2/eta: a toy with one cubic term, and the same two numbers of a network.
 
-The toy is gradient descent on  l(x, y) = 1/2 (2/eta + y) x^2 - alpha y.  Its curvature in x is
+The toy is gradient descent on  l(x, y) = 1/2 (2/eta + y) x^2 - gamma y.  Its curvature in x is
 2/eta + y, so y is how far sharpness is above the threshold. The step is
 
     x <- -(1 + eta y) x                       grows while y > 0: a step too big
-    y <- y + eta (alpha - x^2 / 2)            falls while x^2 > 2 alpha
+    y <- y + eta (gamma - x^2 / 2)            falls while x^2 > 2 gamma
 
 The second term of the second line comes from the only term of third order, 1/2 y x^2. Without it
 y grows for ever and x with it. Source: self-stabilisation, Damian, Nichani and Lee, arXiv
 2209.15594; this form of the toy is ours.
 
->>> x, y = toy_path(0.05, -0.3, eta=0.2, alpha=0.02, steps=400)
+>>> x, y = toy_path(0.05, -0.3, eta=0.2, drift=0.02, steps=400)
 >>> bool(abs(x).max() < 1), bool(abs(y).max() < 1)
 (True, True)
->>> x, y = toy_path(0.05, -0.3, eta=0.2, alpha=0.02, steps=400, cubic=False)
+>>> x, y = toy_path(0.05, -0.3, eta=0.2, drift=0.02, steps=400, cubic=False)
 >>> bool(abs(x).max() > 1e3)
 True
 """
@@ -38,21 +38,21 @@ FAR = 1e6  # where a path that diverges is left
 
 
 def toy_path(
-    x: float, y: float, *, eta: float, alpha: float, steps: int, cubic: bool = True
+    x: float, y: float, *, eta: float, drift: float, steps: int, cubic: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """x_t and y_t of the toy for t = 0..steps, (steps + 1,) each, from one start.
 
-    `alpha`: how fast sharpness would grow by itself. `cubic`: whether the descent in y sees the
-    cubic term. What passes 1e6 stays there.
+    `drift`: gamma, how fast sharpness would grow by itself. `cubic`: whether the descent in y sees
+    the cubic term. What passes 1e6 stays there.
     """
-    eta, alpha = check_number("eta", eta, above=0), check_number("alpha", alpha, low=0)
+    eta, drift = check_number("eta", eta, above=0), check_number("drift", drift, low=0)
     steps = check_int("steps", steps, low=0)
     check_bool("cubic", cubic)
     x, y = check_number("x", x), check_number("y", y)
     xs, ys = [x], [y]
     for _ in range(steps):
         feedback = 0.5 * x * x if cubic else 0.0
-        x, y = -(1 + eta * y) * x, y + eta * (alpha - feedback)
+        x, y = -(1 + eta * y) * x, y + eta * (drift - feedback)
         x, y = max(-FAR, min(x, FAR)), max(-FAR, min(y, FAR))
         xs.append(x)
         ys.append(y)

@@ -65,7 +65,7 @@ class AdditiveFunction:
 
     @property
     def smoothness(self) -> float:
-        """beta, the Lipschitz constant of J: s max |phi''|."""
+        """M, the Lipschitz constant of J: s max |phi''|."""
         bend = {"pointed": 1 / REACH, "rounded": math.pi / (2 * REACH), "network": math.inf}
         return self.scale * bend[self.shape]
 
@@ -105,7 +105,7 @@ class AdditiveFunction:
     def variation(self, U: np.ndarray, r: float) -> np.ndarray:
         """No less than V_i = sup ||J(x) - J(x_i)|| over ||x - x_i|| <= r, for each row of U.
 
-        beta r where J is Lipschitz; else the largest jumps of each input's part in a box of half
+        M r where J is Lipschitz; else the largest jumps of each input's part in a box of half
         side r, which holds the ball: exact for d = 1.
         """
         r = check_number("r", r, low=0)

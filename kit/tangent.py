@@ -121,7 +121,7 @@ def output_gradient(objective: Objective) -> Tensor:
 
 
 def output_hessian(objective: Objective) -> Tensor:
-    """grad_f^2 c(f_i, y_i), (n, K, K): diag p - p p' for cross-entropy, 1 for mse."""
+    """grad_f^2 c(f_i, y_i), (n, K, K): diag p - p p' with p = softmax f, or 1 for mse."""
     f, named = objective.outputs(), objective.named_loss
     if named is not None:
         return named.hessian(f)

@@ -124,7 +124,7 @@ def test_the_scalar_network(w, H, S, B):
 @settings(max_examples=20)
 @given(w=st.lists(st.floats(0.2, 3), min_size=2, max_size=5), y=st.floats(-2, 2))
 def test_the_deep_scalar_linear_network(w, y):
-    """theory.md, P2.7: eigenvalues of S and B in closed form, for any depth."""
+    """theory.md, P2.7: eigenvalues of S and H_q in closed form, for any depth."""
     L, P = len(w), math.prod(w)
     model = put(net((1,) * (L + 1), "linear", bias=False), torch.tensor(w, dtype=torch.float64))
     one = torch.ones(1, 1, dtype=torch.float64)

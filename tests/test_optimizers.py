@@ -59,7 +59,7 @@ def test_adam_is_torchs_adam(dtype, weight_decay, P):
 
 
 def test_with_frozen_moments_adam_is_descent_in_the_preconditioner():
-    """theta' = theta - eta P^{-1} m, with P as `preconditioner` gives it."""
+    """theta' = theta - eta Q^{-1} m, with Q as `preconditioner` gives it."""
     step, theta = Adam(), torch.ones(3, dtype=torch.float64)
     for g in gradients(3, torch.float64):
         before = theta

@@ -133,7 +133,7 @@ def test_invariant_sharpness_is_that_of_the_hessian_between_block_norms():
 
 
 def test_riemannian_sharpness_has_the_correction_that_vanishes_at_a_minimum():
-    """B = S + T of theory.md, (9)."""
+    """H_q = S + T of theory.md, (9)."""
     run = small_run("riemannian_sharpness")
     parameters = [p.detach().flatten() for p in run.model.parameters()]
     D = oracles.blockwise(run.model, torch.linalg.vector_norm)

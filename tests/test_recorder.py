@@ -315,7 +315,7 @@ def test_other_optimisers_are_measured_without_a_threshold(kind, options, said):
 
 
 def test_the_preconditioner_of_amsgrad_and_other_betas_is_that_of_torchs_step():
-    """theta changes by -lr P^-1 m, with m the first moment."""
+    """theta changes by -lr Q^-1 m, with m the first moment."""
     recorder = recorder_of(measures=())
     optimizer = adam(recorder, amsgrad=True, betas=(0.7, 0.9), eps=1e-3)
     loop(recorder, optimizer, 3)

@@ -1,4 +1,4 @@
-"""Rescaling keeps the function, and S, B and the elementwise measure; it changes sharpness."""
+"""Rescaling keeps the function, and S, H_q and the elementwise measure; it changes sharpness."""
 
 import numpy as np
 import pytest
@@ -180,7 +180,7 @@ def test_the_layer_metric_is_not_node_wise_invariant_but_the_elementwise_one_is(
 @settings(max_examples=20)
 @given(layer_problems())
 def test_b_annihilates_the_vertical_directions_and_s_does_not(problem):
-    """theory.md, P2.4 b and c: B v = 0 along the orbit, at every theta, critical or not."""
+    """theory.md, P2.4 b and c: H_q v = 0 along the orbit, at every theta, critical or not."""
     model, (X, y), _ = problem
     objective = Objective(model, X, y, loss="mse")
     layers, bias = architecture(model).layers, architecture(model).bias

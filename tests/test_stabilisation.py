@@ -14,24 +14,24 @@ from kit.stabilisation import displacement, phase, quadratic_descent, slice_alon
 
 @settings(max_examples=50)
 @given(st.floats(-2, 2), st.floats(-1, 1), st.floats(0.05, 1), st.floats(0, 0.3))
-def test_the_toy_is_gradient_descent_on_its_loss(x, y, eta, alpha):
+def test_the_toy_is_gradient_descent_on_its_loss(x, y, eta, drift):
     z = torch.tensor([x, y], dtype=torch.float64, requires_grad=True)
-    loss = 0.5 * (2 / eta + z[1]) * z[0] ** 2 - alpha * z[1]
+    loss = 0.5 * (2 / eta + z[1]) * z[0] ** 2 - drift * z[1]
     (g,) = torch.autograd.grad(loss, z)
-    xs, ys = toy_path(x, y, eta=eta, alpha=alpha, steps=1)
+    xs, ys = toy_path(x, y, eta=eta, drift=drift, steps=1)
     expected = (z - eta * g).detach()
     assert (xs[1], ys[1]) == pytest.approx(tuple(expected.tolist()), rel=1e-9, abs=1e-12)
 
 
 def test_without_the_cubic_term_sharpness_drifts_for_ever_and_x_leaves():
-    x, y = toy_path(0.05, -0.3, eta=0.2, alpha=0.02, steps=400, cubic=False)
+    x, y = toy_path(0.05, -0.3, eta=0.2, drift=0.02, steps=400, cubic=False)
     assert np.allclose(np.diff(y), 0.2 * 0.02)
     assert abs(x).max() > 1e5
     assert np.isfinite(x).all()
 
 
 def test_with_it_the_toy_goes_through_the_four_phases_in_order():
-    _, y = toy_path(0.05, -0.3, eta=0.2, alpha=0.02, steps=600)
+    _, y = toy_path(0.05, -0.3, eta=0.2, drift=0.02, steps=600)
     names = [phase(b, b - a) for a, b in pairwise(y)]
     turns = [name for name, before in zip(names, [None, *names], strict=False) if name != before]
     cycle = ["sharpening", "blowing up", "self-stabilising", "returning"]
@@ -39,7 +39,7 @@ def test_with_it_the_toy_goes_through_the_four_phases_in_order():
 
 
 def test_without_a_drift_the_toy_comes_to_rest_below_the_threshold():
-    x, y = toy_path(0.05, -0.3, eta=0.2, alpha=0.0, steps=400)
+    x, y = toy_path(0.05, -0.3, eta=0.2, drift=0.0, steps=400)
     assert abs(x[-1]) < 1e-9
     assert -0.31 < y[-1] < 0
 
@@ -80,8 +80,8 @@ def test_a_flat_direction_has_no_displacement(problem):
 
 @pytest.mark.parametrize(
     ("options", "name"),
-    [({"eta": 0.0}, "eta"), ({"alpha": -1.0}, "alpha"), ({"steps": -1}, "steps")],
+    [({"eta": 0.0}, "eta"), ({"drift": -1.0}, "drift"), ({"steps": -1}, "steps")],
 )
 def test_bad_input_is_refused(options, name):
     with pytest.raises(ValueError, match=name):
-        toy_path(0.1, 0.0, **{"eta": 0.1, "alpha": 0.1, "steps": 3} | options)
+        toy_path(0.1, 0.0, **{"eta": 0.1, "drift": 0.1, "steps": 3} | options)

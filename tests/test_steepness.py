@@ -60,7 +60,7 @@ def test_the_gradient_is_that_of_the_values(shape, d):
 
 
 @pytest.mark.parametrize("shape", ["pointed", "rounded"])
-def test_beta_is_the_largest_slope_of_the_jacobian(shape):
+def test_M_is_the_largest_slope_of_the_jacobian(shape):
     t = np.linspace(0, 1, 20_001)[:, None]
     for d in DIMENSIONS:
         f = AdditiveFunction(shape, d)

@@ -194,7 +194,7 @@ class Losses(Steps):
     """The training loss on a log axis."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(figure, "step t", "loss: mean of r²/2", "the loss")
+        self.ax = self.axes(figure, "step t", "loss: mean of e²/2", "the loss")
         self.ax.set_yscale("log")
         self.ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
         (self.line,) = self.ax.plot([], [], color=LOSS, lw=1.8, animated=True)
@@ -225,7 +225,7 @@ class Slopes(Picture):
         (self.largest,) = self.ax.plot([], [], "o", mfc="none", mec=INK, ms=14, animated=True)
         place = {"transform": self.ax.transAxes, "va": "top", "ha": "right", "animated": True}
         words = ("○ at a perfect fit: ‖yᵢ − yⱼ‖ / distance",)
-        words += ("• now, less the residuals: (‖yᵢ − yⱼ‖ − rᵢ − rⱼ) / distance", "")
+        words += ("• now, less the residuals: (‖yᵢ − yⱼ‖ − eᵢ − eⱼ) / distance", "")
         self.words = [
             self.ax.text(0.99, 0.99 - 0.07 * k, text, fontsize=8.5, color=INK, bbox=BACK, **place)
             for k, text in enumerate(words)
@@ -418,7 +418,7 @@ class Forced(Scene):
             return rows
         top, residual, least = run.curvature(100 if self.running else 1)
         slack = f"{short(top / least, 2)} times too low" if least > 0 else "vacuous"
-        terms = f"{short(floor.difference)} − {short(floor.r_i, 2)} − {short(floor.r_j, 2)}"
+        terms = f"{short(floor.difference)} − {short(floor.e_i, 2)} − {short(floor.e_j, 2)}"
         remark = f"residual {short(residual, 2)}, 2/η = {2 / run.lr:.3g}"
         pair = self.named((run.forced.i, run.forced.j))
         return [

@@ -26,7 +26,7 @@ TITLES = {
     "adaptive_sharpness": "adaptive sharpness",
     "average_adaptive_sharpness": "average adaptive sh.",
     "invariant_sharpness_layer": "λ(S), layer metric",
-    "invariant_sharpness_riemannian": "λ(B), Riemannian",
+    "invariant_sharpness_riemannian": "λ(H_q), Riemannian",
     "invariant_sharpness_elementwise": "λ, elementwise",
     "invariant_sharpness_path": "λ, path metric",
     "fisher_rao": "Fisher-Rao norm",

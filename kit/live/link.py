@@ -61,8 +61,8 @@ CASES: dict[str, Case] = {
         options=(("degree", 4),),
     ),
     "confident": Case(
-        "Cross-entropy: as the network becomes confident, diag p − pp' goes to 0, and sharpness "
-        "with it.",
+        "Cross-entropy: as the network becomes confident, diag p̂ − p̂p̂' goes to 0, and "
+        "sharpness with it.",
         "spirals",
         (2, 32, 32, 3),
         4000,
@@ -151,8 +151,8 @@ class Link(Scene):
         "A classifier trains with cross-entropy on three spirals. So far sharpness and the "
         "Jacobian norm have risen together. It will learn all of its points. How do the two go on?",
         choices=CHOICES,
-        because="A confident network has p near 0 or 1, and the cost is flat there: diag p − pp' "
-        "goes to 0. Label smoothing, the next case, keeps p away from it.",
+        because="A confident network has p̂ near 0 or 1, and the cost is flat there: diag p̂ − p̂p̂' "
+        "goes to 0. Label smoothing, the next case, keeps p̂ away from it.",
     )
     beats = (
         Beat("both rise; at 2/η they part.", (("case", "edge"), ("again", None), ("run", None))),

@@ -103,7 +103,7 @@ PANELS: dict[str, tuple[Strip, ...]] = {
                 Line("eigenvalue_4", "", NEXT, width=0.9),
                 Line("eigenvalue_3", "", NEXT, width=0.9),
                 Line("eigenvalue_2", "λ₂ … λ₄", NEXT, width=0.9),
-                Line("preconditioned_sharpness", "λ(P⁻¹H)", BATCH),
+                Line("preconditioned_sharpness", "λ(Q⁻¹H)", BATCH),
                 Line("sharpness", "λ", SHARPNESS),
             ),
             share=2.0,

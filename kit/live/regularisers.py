@@ -200,7 +200,7 @@ class Regularisers(Evidence):
         "Networks learned MNIST-1D with cross-entropy. Weight decay pulls all weights towards 0. "
         "From none to μ = 0.01: what does the sharpness of the loss do?",
         choices=CHOICES,
-        because="Without decay the network becomes certain, and where p is near 0 or 1 the cost is "
+        because="Without decay the network becomes certain, and where p̂ is near 0 or 1 the cost is "
         "flat. Decay keeps it from that: the loss is sharper, the function less steep, the gap "
         "smaller. Flatness is a false friend here. Now switch the cost to mse.",
     )

@@ -30,7 +30,7 @@ NAMES = {
     "minimum_sharpness": "minimum sharpness",
     "normalized_sharpness": "normalized sharpness",
     "invariant_sharpness_layer": "λ(S), layer metric",
-    "invariant_sharpness_riemannian": "λ(B), Riemannian",
+    "invariant_sharpness_riemannian": "λ(H_q), Riemannian",
     "invariant_sharpness_elementwise": "λ, elementwise",
     "invariant_sharpness_path": "λ, path metric",
     "average_adaptive_sharpness": "average adaptive sh.",

@@ -18,7 +18,7 @@ from kit.live.text import short
 ETA = 0.2  # of the toy, and of the network at the start
 STEPS = 500  # of the toy
 TOY_A_SECOND = 60
-ALPHAS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
+DRIFTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 START = 0.05, -0.3  # x and y of the toy
 RATES = (0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
 AT_EDGE = 0.97  # of the threshold, from where an eigenvalue counts as sitting there
@@ -57,10 +57,10 @@ class Stabilise(Scene):
         ),
         Control(
             "alpha",
-            "drift α",
-            "drift alpha of the toy",
+            "drift γ",
+            "drift gamma of the toy",
             "How fast the toy's sharpness grows by itself",
-            values=ALPHAS,
+            values=DRIFTS,
             bar=True,
         ),
         Control(
@@ -101,7 +101,7 @@ class Stabilise(Scene):
 
     def _cut_before(self) -> int:
         """Steps up to where x has grown to a third of what bends sharpness down."""
-        x, _ = stabilisation.toy_path(*START, eta=ETA, alpha=self.values["alpha"], steps=STEPS)
+        x, _ = stabilisation.toy_path(*START, eta=ETA, drift=self.values["alpha"], steps=STEPS)
         large = np.abs(x) > math.sqrt(2 * self.values["alpha"]) / 3
         return int(np.argmax(large))
 
@@ -142,7 +142,7 @@ class Stabilise(Scene):
                 float(self.x[-1]),
                 float(self.y[-1]),
                 eta=self.eta,
-                alpha=self.values["alpha"],
+                drift=self.values["alpha"],
                 steps=1,
             )
             self.x, self.y = np.append(self.x, x[1]), np.append(self.y, y[1])
@@ -237,7 +237,7 @@ class Stabilise(Scene):
                 float(self.x[-1]),
                 float(self.y[-1]),
                 eta=self.eta,
-                alpha=self.values["alpha"],
+                drift=self.values["alpha"],
                 steps=BRANCH,
                 cubic=False,
             )
@@ -271,7 +271,7 @@ class Stabilise(Scene):
 
     def answer(self) -> str:
         """Whether the toy, gone on with, stays near or leaves."""
-        x, y = stabilisation.toy_path(*START, eta=ETA, alpha=self.values["alpha"], steps=STEPS)
+        x, y = stabilisation.toy_path(*START, eta=ETA, drift=self.values["alpha"], steps=STEPS)
         comes_back = bool((y[np.argmax(y > 0) :] < 0).any()) and np.abs(x).max() < 10
         return CHOICES[1] if comes_back else CHOICES[0]
 
@@ -336,7 +336,7 @@ class Stabilise(Scene):
         ]
         if self.training is None:
             balance = math.sqrt(2 * self.values["alpha"])
-            rows.append(["|x| that balances", short(balance), "√(2α): there sharpness is at rest"])
+            rows.append(["|x| that balances", short(balance), "√(2γ): there sharpness is at rest"])
         elif self.at_edge is not None:
             rows.append(["eigenvalues at the edge", f"{self.at_edge}", "above 97% of 2/η, of four"])
         return rows

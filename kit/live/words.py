@@ -38,7 +38,7 @@ def numbers(session: Session) -> list[list[str]]:
             rows.append(["invariant λ(S)", f"at least {value}", _residual(tracked)])
     if "preconditioned_sharpness" in training.probes:
         value = last(training, "preconditioned_sharpness")
-        rows.append(["Adam's λ(P⁻¹H)", short(value), "of the preconditioned Hessian"])
+        rows.append(["Adam's λ(Q⁻¹H)", short(value), "of the preconditioned Hessian"])
     if "batch_sharpness" in training.probes and training.batch_size is not None:
         rows.append(_batch_row(training))
     if "jacobian_max" in training.probes:
@@ -125,7 +125,7 @@ def phase(session: Session) -> str:
     if not recent or not math.isfinite(edge) or edge <= 0:
         reason = "" if math.isfinite(edge) else f" {name}."
         return f"Training.{reason}"
-    measure = "Adam's λ(P⁻¹H)" if training.optimizer == "adam" else "sharpness"
+    measure = "Adam's λ(Q⁻¹H)" if training.optimizer == "adam" else "sharpness"
     ratio = sum(recent) / len(recent) / edge
     share = f"{ratio:.0%} of the threshold"
     if training.batch_size is not None:

@@ -380,9 +380,9 @@ class Worth(Scene):
         for form, bound in course.forms.items():
             says = "vacuous" if bound.vacuous else "not vacuous"
             rows.append([form, short(bound.value), f"{bound.kind}, {says}"])
-        name, how = ("W₁", "exact") if best.form == "G3" else ("r", "95% quantile, held out")
+        name, how = ("W", "exact") if best.form == "G3" else ("r", "95% quantile, held out")
         rows += [
-            ["Lipschitz constant", short(best.terms["Lhat"]), "L̂, of the cost in the input"],
+            ["Lipschitz constant", short(best.terms["Lhat"]), "Λ_φ, of the cost in the input"],
             [f"distance {name}", short(course.distance), how],
             [f"{name} needed", short(course.needed), "for the bound to say something"],
         ]

@@ -163,15 +163,21 @@ def kl_inverse(q: float, budget: float) -> float:
     """
     q, budget = check_number("q", q, low=0, high=1), check_number("budget", budget, low=0)
 
+    def part(x: float, y: float, change: float) -> float:
+        """x log(x / y), y = x + change, to the last digits where x and y nearly agree."""
+        if x == 0:
+            return 0.0
+        near = abs(change) < 0.5 * x
+        return -x * math.log1p(change / x) if near else x * (math.log(x) - math.log(y))
+
     def excess(b: float) -> float:
-        parts = ((q, b), (1 - q, 1 - b))
-        return sum(x * math.log(x / y) for x, y in parts if x > 0) - budget
+        return part(q, b, b - q) + part(1 - q, 1 - b, q - b) - budget
 
     low, high = q, 1 - 1e-15
+    if budget == 0 and q < 1:
+        return q
     if q >= high or excess(high) <= 0:
         return 1.0
-    if budget == 0:
-        return q
     for _ in range(80):  # kl grows with b from q on: halve where it passes the budget
         middle = 0.5 * (low + high)
         low, high = (middle, high) if excess(middle) <= 0 else (low, middle)

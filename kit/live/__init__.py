@@ -4,8 +4,13 @@ The only part of the kit that imports ipywidgets or matplotlib.
 """
 
 import gc
+import os
 import sys
 from importlib import import_module
+
+# Numpy's linear algebra has threads of its own, which spin where a browser wants the core: eight
+# times as long for small eigenproblems. It reads this when it is first imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _HOME = {
     "Explorer": "explorer",

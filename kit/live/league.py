@@ -14,7 +14,6 @@ from kit.live.evidence import RUN, Evidence
 from kit.live.league_pictures import ROWS, TITLES, Heat, Intervals
 from kit.live.question import Question
 from kit.live.scene import Beat, Control
-from kit.live.text import short
 from kit.ranking import Tau, granulated_tau, kendall_tau
 from kit.registry import measures
 from kit.studies import LEAGUE
@@ -266,4 +265,4 @@ def said(tau: Tau) -> str:
     """
     if tau.count == 0:
         return "it does not vary there"
-    return f"95%: {signed(tau.low)} to {signed(tau.high)}, {short(tau.count)} groups"
+    return f"95%: {signed(tau.low)} to {signed(tau.high)}, {tau.count} groups"

@@ -275,6 +275,7 @@ class LivePage(widgets.VBox):
                 self._stage.stills = stills
                 words = self.words()
                 self._stage.numbers = words["numbers"]
+                self._stage.rest(words["numbers"], "" if words["broken"] else words["phase"])
                 self._describe(words)
                 self.show_controls()
                 self._say(words)

@@ -113,6 +113,7 @@ function render({ model, el }) {
     if (content.type === "file") return handOver(content, buffers[0]);
     showNumbers(content.numbers);
     phase.textContent = content.phase;
+    if (content.type === "rest") return show();
     if (content.type !== "frame") return;
     // A hidden page gets no animation frame, so it does not answer.
     const painted = new Promise(requestAnimationFrame);

@@ -77,6 +77,10 @@ class Stage(anywidget.AnyWidget):
         """Send the numbers ahead of the next frame, which may have to wait for its turn."""
         self.send({"type": "numbers", "numbers": list(numbers), "phase": phase})
 
+    def rest(self, numbers: Sequence, phase: str) -> None:
+        """Show stills and numbers where frames stood: what equals the last rest is not sent."""
+        self.send({"type": "rest", "numbers": list(numbers), "phase": phase})
+
     def hand_over(self, name: str, mime: str, content: bytes) -> None:
         """Give the reader a file, as a download."""
         self.send({"type": "file", "name": name, "mime": mime}, [content])

@@ -76,6 +76,19 @@ def test_a_reader_guesses_turns_and_takes_it_home(visit, voila_server, notebook,
     seen.check()
 
 
+def test_at_rest_a_page_shows_what_it_came_to_also_the_second_time(visit, voila_server):
+    seen = visit(voila_server.url("01_step_too_big.ipynb"))
+    live = LivePage(seen.page)
+    for _ in range(2):
+        live.press("run")
+        live.expect_value("step t", re.compile(r"^[1-5]?\d$"))
+        live.expect_status("60 steps.")
+        live.expect_value("step t", "60")
+        for canvas in live.root.locator("canvas.kit-moving").all():
+            expect(canvas).to_be_hidden()
+    seen.check()
+
+
 @pytest.mark.parametrize("notebook", [NOTEBOOK, "07_worth_anything.ipynb"])
 def test_words_are_explained_on_focus_and_on_hover(visit, voila_server, notebook):
     seen = visit(voila_server.url(notebook), viewport=SCREENS["phone"])

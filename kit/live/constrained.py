@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from kit.calibration import Calibration, reliability, temperature_scaling
@@ -72,6 +73,7 @@ TITLES = {
     "MNIST, μ = 0.03": "mnist",
     "Fashion-MNIST, μ = 0.03": "fashion",
 }
+DECAYS = ("works", "between", "interpolation")  # parts that differ in the weight decay
 CHOICES = ("about as large", "ten times larger", "ten times smaller")
 
 
@@ -233,6 +235,10 @@ class Constrained(Evidence):
         self.tau: dict[str, Tau] = {
             name: kendall_tau(self._table, name, draws=400) for name in ("estimate", "trace")
         }
+        decays = pd.concat([self.rows_of(part) for part in DECAYS], ignore_index=True)
+        decays["damping alone"] = -decays["weight_decay"]
+        for name in ("soft_rank", "damping alone"):
+            self.tau[name] = kendall_tau(decays, name, draws=400)
 
     def changed(self, name: str) -> None:
         if name == "damping":
@@ -366,6 +372,10 @@ class Constrained(Evidence):
                 f"trace of H {short(trace.tau, 2)}",
             ]
         )
+        both = self.tau["soft_rank"], self.tau["damping alone"]
+        low, high = (short(value, 2) for value in (both[0].low, both[0].high))
+        remark = f"95%: {low} to {high}; a smaller damping alone {short(both[1].tau, 2)}"
+        rows.append(["τ over three weight decays", short(both[0].tau, 2), f"MNIST-1D, {remark}"])
         rows.append(self.source())
         return rows
 

@@ -152,7 +152,10 @@ def test_mse_takes_the_variance_of_the_noise():
     assert np.all(abs(np.log(noise * rank / gap)) < 0.35)
 
 
-def test_the_damping_alone_ranks_as_well():
+def test_the_damping_alone_ranks_as_well_and_the_page_shows_it(scene):
+    (row,) = (row for row in scene.numbers() if row[0] == "τ over three weight decays")
+    assert row[1] == "0.73"
+    assert row[2].endswith("a smaller damping alone 0.72")
     rows = TABLE[TABLE["part"].isin(["works", "between", "interpolation"])]
     assert kendall_tau(rows, "soft_rank").tau == pytest.approx(0.73, abs=0.01)
     assert kendall_tau(rows, "weight_decay").tau == pytest.approx(-0.72, abs=0.01)

@@ -41,7 +41,13 @@ def run(*words, timeout=900):
 @pytest.mark.parametrize("lab", LABS)
 def test_an_instructors_notebook_is_whole_and_says_what_it_asks(lab):
     text = "\n".join(cell.source for cell in cells(lab) if cell.cell_type == "markdown")
-    for part in ("**Goals.**", "**You need**", "**Time:**", "What changed in your mind?"):
+    for part in (
+        "**Goals.**",
+        "**You need**",
+        "**Time:**",
+        "## Explore",
+        "What changed in your mind?",
+    ):
         assert part in text, part
     solutions = [c for c in cells(lab) if about(c).get("solution") and c.cell_type == "code"]
     tests = [c for c in cells(lab) if about(c).get("grade") and c.cell_type == "code"]

@@ -106,8 +106,8 @@ def rows(page):
     table = page.split("\n## Symbols\n")[1].split("\n## ")[0]
     for line in table.splitlines():
         if match := re.fullmatch(r"\| (\$.*\$) \| (.*) \|", line):
-            formulas = re.findall(r"\$([^$]+)\$", match[1])
-            yield [plain(s) for f in formulas for s in re.split(r",|\\ldots", f)], match[2]
+            found = re.findall(r"\$([^$]+)\$", match[1])
+            yield [plain(s) for f in found for s in re.split(r",|\\ldots", f)], match[2]
 
 
 def plain(symbol):

@@ -6,6 +6,7 @@ leaves the newest value. Everything else happens in the live loop.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,7 @@ FACTORS = (*(1 / factor for factor in reversed(LARGER)), 1.0, *map(float, LARGER
 LABELS = {"lr": "{:g}", "rescale": "× {:.2g}", "every": "{} steps"}
 
 
+ECHO = 1.0  # seconds in which a page answers new options
 FULL = 0  # the value that stands for the full batch
 
 
@@ -97,6 +99,7 @@ class Controls:
     def __init__(self, session: Session, put: Put, names: Sequence[str] | None = None) -> None:
         self._put = put
         self._quiet = False
+        self._clamped: dict[str, tuple[Any, float]] = {}  # what a slider was set to, and until when
         self.widgets: dict[str, widgets.Widget] = {}
         own = session.config is None
         wanted = [*BAR, *MAIN, "every"] if own else [*BAR, *MAIN, *NETWORK, *EXTRA]
@@ -213,12 +216,22 @@ class Controls:
             options = sorted(rest, key=lambda option: option[1]) + full
         if [tuple(option) for option in widget.options] != options:
             widget.options = options
+            self._clamped[name] = value, time.monotonic() + ECHO
         if widget.value != value:
             widget.value = value
 
     def _observer(self, name: str):
         def observe(change):
-            if not self._quiet:
+            if self._quiet:
+                return
+            # Given fewer options, a page clamps its slider and sends back the place that it had.
+            value, until = self._clamped.get(name, (None, 0.0))
+            widget = self.widgets[name]
+            if time.monotonic() < until and change["new"] == widget.options[-1][1] != value:
+                self._quiet = True
+                widget.value = value
+                self._quiet = False
+            else:
                 self._put(name, change["new"])
 
         return observe

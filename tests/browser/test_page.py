@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from kit.presets import PRESETS
 from tests.browser.driver import NOTEBOOK, START, LivePage
 
 PHONE = {"width": 390, "height": 844}
@@ -200,4 +201,28 @@ def test_on_a_phone_run_and_one_slider_stay_in_reach(open_page):
     live.expect_status("Paused.")
     live.screenshot("phone")
     assert violations(page) == []
+    seen.check()
+
+
+def test_a_preset_with_other_data_keeps_its_batch_size(open_page):
+    """The page once sent back the place to which it had clamped the slider: b was full."""
+    seen, live = open_page()
+    live.control("preset").locator("select").select_option(label=PRESETS["batches"].title)
+    live.press("run")
+    expect(live.root.locator(".kit-phase")).to_contain_text("Small batches")
+    live.wait_for_step(60)
+    assert live.readout("batch_size") == "8"
+    live.press("run")
+    live.expect_status("Paused.")
+    expect(live.root.locator(".kit-phase")).to_contain_text("Small batches")
+    assert live.readout("batch_size") == "8"
+    seen.check()
+
+
+def test_the_main_button_can_be_read_under_the_mouse(open_page):
+    seen, live = open_page()
+    button = live.root.locator("button.kit-c-run")
+    button.hover()
+    expect(button).to_have_css("background-color", "rgb(0, 61, 44)")
+    expect(button).to_have_css("color", "rgb(255, 255, 255)")
     seen.check()

@@ -163,7 +163,7 @@ class Regularisers(Evidence):
         *(
             Control(
                 name,
-                title,
+                title.removeprefix("label "),
                 title,
                 tip,
                 values=STRENGTHS[name],

@@ -286,7 +286,8 @@ class Controls:
             options=[(p.title, k) for k, p in PRESETS.items()],
             value=start,
             description=TEXTS["preset"].label,
-        ).add_class("kit-c-preset")
+        )
+        widget.add_class("kit-c-preset").add_class("kit-tall")
         widget.observe(self._observer("preset"), "value")
         self.widgets["preset"] = widget
         return widget

@@ -157,17 +157,21 @@ class Explorer(LivePage):
         return {
             "phase": "" if hidden else words.phase(session),
             "status": BEGINNING if hidden else session.status,
-            "summary": words.summary(session),
             "numbers": [row for row in numbers if not (hidden and row[0] == "threshold")],
             "broken": session.training.diverged is not None,
         }
+
+    def summary(self) -> str:
+        return words.summary(self.session)
 
     def answer(self) -> str | float:
         return self.question.answer(self._stored)
 
     def reveal(self) -> None:
-        """The stored run, faint, to its end, and the threshold."""
-        self.session.ghosts = [self._stored]
+        """The stored run, faint, to its end, with the threshold and the guess."""
+        guess = self.prediction.guess
+        said = {} if guess is None else {"guess": [guess] * len(self._stored["step"])}
+        self.session.ghosts = [{**self._stored, **said}]
 
     def image(self, key: str, *, still: bool = False, kind: str | None = None) -> bytes:
         session, width = self.session, WIDTH if still else self._width

@@ -14,6 +14,7 @@ import ipywidgets as widgets
 from kit.live.scene import Control, Scene
 
 Put = Callable[[str, Any], None]
+SHORT = 16  # letters of a choice that fit beside its label; longer ones go below it
 
 
 class Knobs:
@@ -23,18 +24,25 @@ class Knobs:
         self._put, self._quiet = put, False
         self.scene = scene
         self.widgets: dict[str, widgets.Widget] = {}
-        buttons, bar, drawer = [], [], []
+        buttons, bar, drawer, group = [], [], [], ""
         for control in scene.controls:
             widget = self._widget(control)
             widget.add_class(f"kit-c-{control.name}")
             self.widgets[control.name] = widget
             if isinstance(widget, widgets.Button):
                 buttons.append(widget)
+            elif control.bar:
+                bar.append(widget)
             else:
-                (bar if control.bar else drawer).append(widget)
+                if control.group and control.group != group:
+                    group = control.group
+                    drawer.append(widgets.HTML(group).add_class("kit-heading"))
+                drawer.append(widget)
         rows = [widgets.Box(buttons).add_class("kit-buttons")] if buttons else []
         parts = [widgets.VBox([*rows, *bar]).add_class("kit-bar")]
+        self.why_idle = widgets.HTML("").add_class("kit-reason")
         if drawer:
+            drawer.append(self.why_idle)
             parts.append(widgets.VBox(drawer).add_class("kit-drawer"))
         self.box = widgets.VBox(parts).add_class("kit-controls")
         self.sync()
@@ -53,6 +61,11 @@ class Knobs:
                     widget.value = value
         finally:
             self._quiet = False
+        why = self.scene.idle()
+        for name, widget in self.widgets.items():
+            widget.disabled = name in why
+            (widget.add_class if name in why else widget.remove_class)("kit-off")
+        self.why_idle.value = " ".join(dict.fromkeys(why.values()))
         run = self.widgets.get("run")
         if run is not None:
             idle = next(c.label for c in self.scene.controls if c.name == "run")
@@ -74,6 +87,8 @@ class Knobs:
                 value=self.scene.values[control.name],
                 description=control.label,
             )
+            if max(map(len, control.options)) > SHORT:
+                widget.add_class("kit-tall")
         else:
             widget = widgets.Button(description=control.label, tooltip=control.tip)
             widget.on_click(lambda _button, name=control.name: self._put(name, None))

@@ -96,6 +96,8 @@ class LivePage(widgets.VBox):
         self._guess.add_class("kit-c-guess")
         commit, skip = self._tool("commit"), self._tool("skip")
         commit.on_click(lambda _: self._commit())
+        commit.disabled = True  # until something was said: a slider's first place is no guess
+        self._guess.observe(lambda _: setattr(commit, "disabled", False), "value")
         ask = widgets.VBox([self._guess, commit, skip]).add_class("kit-ask")
         return widgets.VBox([prompt.add_class("kit-prompt"), ask, self._verdict]).add_class(
             "kit-question"
@@ -160,7 +162,11 @@ class LivePage(widgets.VBox):
         raise NotImplementedError
 
     def words(self) -> dict[str, Any]:
-        """phase, status, summary, numbers; and broken: whether the run is."""
+        """phase, status, numbers; and broken: whether the run is."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """The whole page in words; a line a picture."""
         raise NotImplementedError
 
     def answer(self) -> str | float:
@@ -255,7 +261,7 @@ class LivePage(widgets.VBox):
         words = self.words()
         self._stage.frame(frame, self._images, words["numbers"], words["phase"])
         if self._frames % WORDS_EVERY == 0:
-            self._describe(words)
+            self._describe()
 
     def rest(self) -> Iterator[None]:
         """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later.
@@ -276,7 +282,7 @@ class LivePage(widgets.VBox):
                 words = self.words()
                 self._stage.numbers = words["numbers"]
                 self._stage.rest(words["numbers"], "" if words["broken"] else words["phase"])
-                self._describe(words)
+                self._describe()
                 self.show_controls()
                 self._say(words)
                 give_back()
@@ -290,9 +296,9 @@ class LivePage(widgets.VBox):
         for _ in self.rest():
             pass
 
-    def _describe(self, words: Mapping[str, Any]) -> None:
+    def _describe(self) -> None:
         self._stage.alts = {key: self.alt(key) for key in self._keys}
-        self._stage.words = words["summary"]
+        self._stage.words = self.summary()
 
     def _say(self, words: Mapping[str, Any]) -> None:
         self._stage.broken = words["broken"]
@@ -374,21 +380,26 @@ class ScenePage(LivePage):
         return {
             "phase": scene.phase(),
             "status": scene.status,
-            "summary": scene.summary(),
             "numbers": scene.numbers(),
             "broken": False,
         }
+
+    def summary(self) -> str:
+        return self.scene.summary() or "\n".join(map(self.alt, self._keys))
 
     def answer(self) -> str | float:
         return self.scene.answer()
 
     def reveal(self) -> None:
-        self.scene.show()
+        self.scene.show(self.prediction.guess)
 
     def do(self, name: str, value: Any) -> None:
         self.scene.do(name, value)
         refused = self.scene.status.startswith("Not done")
         self._knobs.sync(skip=None if refused else name)
+        shows = {control.name: control.shows for control in self.scene.controls}.get(name)
+        if shows:
+            self._stage.look(shows)
         words = self.words()
         if self.running():  # else `still` follows, which says it once the pictures are there
             self._say(words)

@@ -97,6 +97,7 @@ PANELS: dict[str, tuple[Strip, ...]] = {
             "sharpness λ (largest Hessian eigenvalue)",
             (
                 Line("threshold", "threshold", THRESHOLD, "--", 1.2, weak=True),
+                Line("guess", "your guess", "#222222", ":", 1.2, weak=True, beside=True),
                 Line("batch_sharpness", "batch", BATCH, error="batch_sharpness_se"),
                 Line("flow_sharpness", "gradient flow", SHARPNESS, ":", 1.2, beside=True),
                 Line("smooth_sharpness", "smoothed", SHARPNESS, "--", 1.2, beside=True),

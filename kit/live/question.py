@@ -2,7 +2,9 @@
 
 >>> question = Question("How many?", number=(0, 10), unit="steps")
 >>> question.verdict(4.0, 8.0)
-'You said 4 steps. It is 8 steps: yours is 0.5 times that.'
+'You said 4 steps. It is 8 steps: yours is 2 times too low.'
+>>> question.verdict(9.0, 6.0)
+'You said 9 steps. It is 6 steps: yours is 50% too high.'
 >>> choice = Question("Up or down?", choices=("up", "down"))
 >>> choice.verdict("up", "down")
 'You said "up". It is "down".'
@@ -51,8 +53,18 @@ class Question:
             return f"You said {said}. There is no such number here."
         if abs(guess - answer) <= NEAR * abs(answer):
             return f"You said {said}, and it is {real}: within a tenth."
-        ratio = f": yours is {guess / answer:.2g} times that" if answer else ""
-        return f"You said {said}. It is {real}{ratio}."
+        return f"You said {said}. It is {real}: yours is {off(guess, answer)}."
+
+
+def off(guess: float, answer: float) -> str:
+    """How far beside: in percent, or in times from twice on."""
+    side = "too high" if guess > answer else "too low"
+    if guess * answer <= 0:
+        return side
+    times = max(guess / answer, answer / guess)
+    if times >= 2:
+        return f"{times:.2g} times {side}"
+    return f"{abs(guess / answer - 1):.0%} {side}"
 
 
 @dataclass

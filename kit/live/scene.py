@@ -27,7 +27,8 @@ from kit.live.question import Question
 class Control:
     """One thing to turn. values: a slider over exact values; options: a choice, label -> value;
     neither: a button. `bar`: a phone shows it always. `label` has the symbol, `full` is for screen
-    readers, `tip` one sentence more; `form` formats a value.
+    readers, `tip` one sentence more; `form` formats a value. `group`: a heading above the controls
+    that share it. `shows`: the picture that answers, for a phone, which has one in view.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Control:
     options: Mapping[str, Any] | None = None
     form: str = "{:g}"
     bar: bool = False
+    group: str = ""
+    shows: str = ""
 
     def check(self, value: Any) -> Any:
         """The value, if it is one of this control's; ValueError that says which there are."""
@@ -77,6 +80,7 @@ class Scene:
         self.running = False
         self.working = False  # on something that was asked for, and will end by itself
         self.revealed = self.question is None
+        self.guess: str | float | None = None  # of the reader, for a picture to show
         self.status = ""
         self.begin()
         for control in self.controls:
@@ -113,9 +117,13 @@ class Scene:
         """Rows of name, value and remark: each number with its error, or its unit."""
         return []
 
+    def idle(self) -> Mapping[str, str]:
+        """Controls that change nothing now, each with a sentence that says why."""
+        return {}
+
     def summary(self) -> str:
-        """The whole page in words, for who cannot see it."""
-        return self.phase()
+        """The whole page in words, for who cannot see it; "": what its pictures say."""
+        return ""
 
     def columns(self) -> dict[str, Sequence[float]]:
         """What has been measured, as equally long columns, for a download."""
@@ -165,8 +173,8 @@ class Scene:
         self.version += 1
         self.advance(seconds)
 
-    def show(self) -> None:
-        """The question is done with."""
+    def show(self, guess: str | float | None = None) -> None:
+        """The question is done with; `guess`: what the reader said, if anything."""
         self.version += 1
-        self.revealed = True
+        self.revealed, self.guess = True, guess
         self.reveal()

@@ -13,12 +13,13 @@ function element(tag, className, parent, text = "") {
 
 function render({ model, el }) {
   el.classList.add("kit-stage");
-  const status = element("p", "kit-live-status", el);
+  const view = element("div", "kit-view", el);
+  const status = element("p", "kit-live-status", view);
   status.setAttribute("role", "status");
-  const phase = element("p", "kit-phase", el);
+  const phase = element("p", "kit-phase", view);
   const said = element("p", "kit-said", el);
   said.setAttribute("role", "status");
-  const grid = element("div", "kit-grid", el);
+  const grid = element("div", "kit-grid", view);
   grid.setAttribute("role", "group");
   grid.tabIndex = 0;
   const numbers = element("dl", "kit-numbers", el);
@@ -52,6 +53,45 @@ function render({ model, el }) {
     }
   });
   pictures.forEach((image) => seen.observe(image));
+
+  // On a phone one picture is in view: a dot for each says so, and leads to it.
+  const dots = element("div", "kit-dots", view);
+  dots.setAttribute("role", "group");
+  dots.setAttribute("aria-label", "Pictures");
+  const leads = new Map();
+  const boxes = () => [...grid.children].sort((a, b) => a.offsetLeft - b.offsetLeft);
+  function lookAt(key) {
+    const box = pictures.get(key)?.parentElement;
+    if (!box || grid.scrollWidth <= grid.clientWidth) return;
+    grid.scrollLeft = box.offsetLeft - (grid.clientWidth - box.clientWidth) / 2;
+  }
+  if (pictures.size > 1) {
+    for (const key of pictures.keys()) {
+      const dot = element("button", "kit-dot", dots);
+      dot.type = "button";
+      dot.onclick = () => lookAt(key);
+      leads.set(key, dot);
+    }
+  }
+  const counted = element("span", "kit-counted", dots);
+  function countDots() {
+    const order = boxes();
+    const middle = grid.scrollLeft + grid.clientWidth / 2;
+    const far = (box) => Math.abs(box.offsetLeft + box.clientWidth / 2 - middle);
+    const near = order.reduce((best, box) => (far(box) < far(best) ? box : best), order[0]);
+    order.forEach((box, i) => {
+      const dot = leads.get(box.dataset.key);
+      if (!dot) return;
+      dots.insertBefore(dot, counted);
+      set(dot, "aria-label", `Picture ${i + 1} of ${order.length}`);
+      set(dot, "aria-current", String(box === near));
+    });
+    const text = `picture ${order.indexOf(near) + 1} of ${order.length}`;
+    if (leads.size && counted.textContent !== text) counted.textContent = text;
+  }
+  grid.addEventListener("scroll", countDots, { passive: true });
+  const resized = new ResizeObserver(countDots);
+  resized.observe(grid);
 
   // Decoding takes its time, so what came earlier may be ready later: then it is not shown.
   function turn(key) {
@@ -111,6 +151,7 @@ function render({ model, el }) {
 
   async function onMessage(content, buffers) {
     if (content.type === "file") return handOver(content, buffers[0]);
+    if (content.type === "look") return lookAt(content.key);
     showNumbers(content.numbers);
     phase.textContent = content.phase;
     if (content.type === "rest") return show();
@@ -219,6 +260,19 @@ function render({ model, el }) {
       }
     }
     addDrawerButton(box);
+    showVerdict(box);
+  }
+  // The button that was pressed has gone: what is said to the guess is read next.
+  let asked = false;
+  function showVerdict(box) {
+    const asking = box.classList.contains("kit-asking");
+    if (asked && !asking) {
+      const verdict = box.querySelector(".kit-verdict");
+      verdict.tabIndex = -1;
+      verdict.focus({ preventScroll: true });
+      if (verdict.textContent.trim()) verdict.scrollIntoView({ block: "nearest" });
+    }
+    asked = asking;
   }
   function set(node, attribute, value) {
     if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
@@ -275,6 +329,7 @@ function render({ model, el }) {
     explain.stop();
     document.removeEventListener("keydown", onKey);
     seen.disconnect();
+    resized.disconnect();
     for (const { src } of pictures.values()) if (src.startsWith("blob:")) URL.revokeObjectURL(src);
     model.off("msg:custom", onMessage);
   };

@@ -81,6 +81,10 @@ class Stage(anywidget.AnyWidget):
         """Show stills and numbers where frames stood: what equals the last rest is not sent."""
         self.send({"type": "rest", "numbers": list(numbers), "phase": phase})
 
+    def look(self, key: str) -> None:
+        """Where one picture at a time is in view, bring this one there."""
+        self.send({"type": "look", "key": key})
+
     def hand_over(self, name: str, mime: str, content: bytes) -> None:
         """Give the reader a file, as a download."""
         self.send({"type": "file", "name": name, "mime": mime}, [content])

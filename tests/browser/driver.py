@@ -35,6 +35,7 @@ class LivePage:
     def press(self, name: str) -> None:
         """Press a button by keyboard."""
         button = self.root.locator(f"button.kit-c-{name}")
+        expect(button).to_be_enabled()
         button.focus()
         self.page.keyboard.press("Enter")
 

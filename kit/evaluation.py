@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from kit.losses import NamedLoss, one_hot
@@ -48,7 +47,7 @@ def evaluate_outputs(
     if y_test.is_floating_point():
         missing = ("train_accuracy", "test_accuracy", "error_gap", "error_gap_se")
         return scores | dict.fromkeys(missing, math.nan)
-    right_train = float((train_outputs.argmax(1) == y_train).double().mean())
+    right_train, _ = _mean(train_outputs.argmax(1) == y_train)
     right_test, right_error = _mean(test_outputs.argmax(1) == y_test)
     return scores | {
         "train_accuracy": right_train,
@@ -67,8 +66,7 @@ def costs(outputs: Tensor, y: Tensor, loss: Cost) -> Tensor:
 
 
 def _mean(values: Tensor) -> tuple[float, float]:
-    """The mean and its standard error."""
-    if len(values) < 2:
-        return float(values.double().mean()), math.nan
-    variance, mean = torch.var_mean(values.double())
-    return float(mean), math.sqrt(float(variance) / len(values))
+    """The mean and its standard error; equal shares of right answers give equal means."""
+    n, values = len(values), values.double()
+    mean = float(values.sum()) / n
+    return mean, math.sqrt(float(values.var()) / n) if n > 1 else math.nan

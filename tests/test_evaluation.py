@@ -123,3 +123,13 @@ def test_the_network_at_its_start_knows_nothing_and_has_no_gap():
     scores = Training(mlp((64, 10), seed=0), load_dataset("digits"), measures=()).evaluate()
     assert abs(scores["error_gap"]) < 4 * scores["error_gap_se"]
     assert abs(scores["loss_gap"]) < 4 * scores["loss_gap_se"]
+
+
+def test_equal_shares_of_right_answers_have_no_gap():
+    """0.9 of 10 and 0.9 of 1000: not 1e-17."""
+    y_train, y_test = torch.arange(10) % 3, torch.arange(1000) % 3
+    wrong = torch.arange(1000) % 10 == 0
+    outputs = torch.eye(3)[(y_test + wrong.long()) % 3]
+    scores = evaluate_outputs(outputs[:10], y_train, outputs, y_test)
+    assert scores["train_accuracy"] == scores["test_accuracy"] == 0.9
+    assert scores["error_gap"] == 0.0

@@ -76,11 +76,22 @@ EVERY = (1, 3, 5, 9, 15, 25)
 LEARNING_RATES = decades(1e-3, 10.0)
 LARGER = (1.5, 2, 3, 4, 5, 7, 10, 20, 30, 50, 70, 100)
 FACTORS = (*(1 / factor for factor in reversed(LARGER)), 1.0, *map(float, LARGER))
-LABELS = {"lr": "{:g}", "rescale": "× {:.2g}", "every": "{} steps"}
 
 
 ECHO = 1.0  # seconds in which a page answers new options
+PLACES = {"lr": LEARNING_RATES, "rescale": FACTORS, "every": EVERY}
 FULL = 0  # the value that stands for the full batch
+
+
+def place(name: str, value: float) -> str:
+    """What a slider says at one of its places.
+
+    >>> place("rescale", 100.0), place("rescale", 1 / 3), place("every", 3)
+    ('× 100', '× 0.33', '3 steps')
+    """
+    if name == "rescale":
+        return f"× {value:.3g}" if value >= 1 else f"× {value:.2g}"
+    return f"{value:g} steps" if name == "every" else f"{value:g}"
 
 
 def batch_options(n: int) -> list[tuple[str, int]]:
@@ -128,14 +139,13 @@ class Controls:
         drawer.append(self.reason)
         rest = [made[name] for name in (*NETWORK, *EXTRA) if name in made]
         if not own and names is None:
-            preset = self._preset(session)
-            rest.insert(0, preset)
-        if rest:
-            drawer.append(widgets.HTML("Data, network, optimiser").add_class("kit-heading"))
+            drawer.insert(0, self._preset(session))
+        if rest:  # the page folds it away
+            drawer.append(widgets.VBox(rest).add_class("kit-rest"))
         self.box = widgets.VBox(
             [
                 widgets.VBox(bar).add_class("kit-bar"),
-                widgets.VBox([*drawer, *rest]).add_class("kit-drawer"),
+                widgets.VBox(drawer).add_class("kit-drawer"),
             ]
         ).add_class("kit-controls")
         self.sync(session)
@@ -161,12 +171,8 @@ class Controls:
             values["hidden"] = ", ".join(map(str, config.hidden))
             kinds = {kind: title for title, kind in OPTIMIZERS.items()}
             values["optimizer"] = kinds[config.optimizer, config.nesterov]
-        choices = {
-            "lr": [(LABELS["lr"].format(v), v) for v in LEARNING_RATES],
-            "rescale": [(LABELS["rescale"].format(v), v) for v in FACTORS],
-            "every": [(LABELS["every"].format(v), v) for v in EVERY],
-            "batch_size": batch_options(training.objective.n),
-        }
+        choices = {name: [(place(name, v), v) for v in takes] for name, takes in PLACES.items()}
+        choices["batch_size"] = batch_options(training.objective.n)
         self._quiet = True
         try:
             for name, widget in self.widgets.items():
@@ -212,7 +218,7 @@ class Controls:
         if value not in dict(options).values():
             full = [option for option in options if option[1] == FULL]
             rest = [option for option in options if option[1] != FULL]
-            rest.append((LABELS.get(name, "{}").format(value), value))
+            rest.append((place(name, value), value))
             options = sorted(rest, key=lambda option: option[1]) + full
         if [tuple(option) for option in widget.options] != options:
             widget.options = options
@@ -277,7 +283,7 @@ class Controls:
 
     def _slider(self, name, values, value):
         """A slider over exact values: a browser would round those of a logarithmic one."""
-        options = [(LABELS.get(name, "{}").format(v), v) for v in sorted({*values, value})]
+        options = [(place(name, v), v) for v in sorted({*values, value})]
         return widgets.SelectionSlider(options=options, value=value, description=TEXTS[name].label)
 
     def _preset(self, session):

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from kit.contrast import means
-from kit.live.panels import log_ticks
+from kit.live.lettering import log_ticks
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 

@@ -42,7 +42,8 @@ class Explorer(LivePage):
 
     `training`: a `Training` of one's own; or `preset`, a name from `kit.presets`, whose data and
     network the reader can change as well. `panels`: which pictures; `controls`: which settings
-    (default: all that apply). Nothing trains by itself: the page opens on a first picture and is
+    (default: all that apply). `first`: how many pictures are shown before the reader asks for the
+    rest (default: all). Nothing trains by itself: the page opens on a first picture and is
     one key press away from live. Raises ValueError for unknown names.
 
     `question`: asked first; the threshold and a stored run of the preset appear with the answer,
@@ -63,6 +64,7 @@ class Explorer(LivePage):
         auto_cadence: bool = True,
         question: Question | None = None,
         beats: Sequence[Beat] = (),
+        first: int | None = None,
     ) -> None:
         if (training is None) == (preset is None):
             raise TypeError(
@@ -88,7 +90,7 @@ class Explorer(LivePage):
         self._pictures = {key: PICTURES[key]() for key in panels if key in PICTURES}
         self._epoch = self.session.epoch
         self._stale: set[str] = set()
-        super().__init__("Sharpness while a network learns", panels, question, beats)
+        super().__init__("Sharpness while a network learns", panels, question, beats, first)
         self._controls = Controls(self.session, self._loop.mailbox.put, controls)
         self._lay_out(self._controls.box, self._controls.names())
         if self.session.watching:

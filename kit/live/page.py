@@ -44,8 +44,9 @@ TOOLS = {
 class LivePage(widgets.VBox):
     """The widget of a page. A subclass answers what is shown and does what the reader asks for.
 
-    `keys`: of the pictures. `controls`: a box with the page's own controls, whose accessible names
-    and tooltips are `names`. `question`: asked before anything is shown. `beats`: of a lecture.
+    `keys`: of the pictures, of which a wide screen shows the `first` at once and the rest on
+    demand. `controls`: a box with the page's own controls, whose accessible names and tooltips are
+    `names`. `question`: asked before anything is shown. `beats`: of a lecture.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LivePage(widgets.VBox):
         keys: Sequence[str],
         question: Question | None = None,
         beats: Sequence[Beat] = (),
+        first: int | None = None,
     ) -> None:
         self._keys, self._visible = tuple(keys), set(keys)
         self._shown: tuple[int, int] | None = None
@@ -61,6 +63,7 @@ class LivePage(widgets.VBox):
         self._images: dict[str, bytes] = {}
         self._loop = LiveLoop(self)
         self._stage = Stage(keys, title, self._on_message)
+        self._stage.folded = list(self._keys[first:]) if first else []
         self.question = question
         self.prediction = Prediction("" if question is None else question.prompt)
         self.prediction.skipped = question is None

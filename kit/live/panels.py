@@ -16,12 +16,10 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedLocator,
@@ -34,6 +32,7 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from kit.history import Intervention
+from kit.live.lettering import log_ticks, mark_text, spread, text_colour
 
 # Okabe and Ito's colours, one a quantity, on every page.
 LOSS, TEST_LOSS = "#555555", "#9a9a9a"
@@ -107,7 +106,7 @@ PANELS: dict[str, tuple[Strip, ...]] = {
                 Line("preconditioned_sharpness", "λ(Q⁻¹H)", BATCH),
                 Line("sharpness", "λ", SHARPNESS),
             ),
-            share=2.0,
+            share=3.0,
         ),
         Strip(
             "invariant sharpness λ(S)",
@@ -316,7 +315,7 @@ class _Axes:
                 line.label,
                 transform=ax.transAxes,
                 fontsize=9,
-                color=_text_colour(line.colour),
+                color=text_colour(line.colour),
                 va="center",
                 animated=True,
             )
@@ -420,13 +419,16 @@ class _Axes:
             x, y = _points(columns["step"], columns[line.column])
             if len(x) == 0:
                 continue
+            if line.weak and not line.beside:  # a threshold holds for what comes, too
+                x, y = np.append(x, self.ax.get_xlim()[1]), np.append(y, y[-1])
             if line.error and line.column in self._bands:
                 self._band(line, history)
             artist = self._lines[line.column]
             artist.set_data(x, y)
             artist.set_marker("o" if len(x) == 1 else "")
             self._ready.append(artist)
-            ends.append((float(y[-1]), line))
+            if labels.get(line.column, line.label):
+                ends.append((float(y[-1]), line))
         return (*self._place_labels(ends, labels), *self._place_marks(marks if self.first else ()))
 
     def draw_letters(self) -> None:
@@ -445,9 +447,12 @@ class _Axes:
                 readable.append(mark)
                 end = mark.step
         places = []
+        end = self.ax.get_xlim()[1]
         for text, mark in zip(self._mark_texts, readable, strict=False):
-            text.set_text(_mark_text(mark))
-            text.set_x(mark.step)
+            late = mark.step > end - 1.5 * room  # beyond the line there would be labels
+            text.set_text(mark_text(mark))
+            text.set_ha("right" if late else "left")
+            text.set_x(mark.step - 0.013 * end if late else mark.step)
             self._letters.append(text)
             places.append((text.get_text(), mark.step))
         return places
@@ -472,56 +477,17 @@ class _Axes:
             y = float(to_axes.transform(pixel)[1])
             placed.append([min(max(y, 0.02), 0.98) if math.isfinite(y) else 0.98, line])
         placed.sort(key=lambda item: item[0])
-        for before, item in pairwise(placed):
-            item[0] = max(item[0], before[0] + gap)
-        over = max(placed[-1][0] - 1.0, 0.0) if placed else 0.0
+        heights = spread([y for y, _ in placed], gap)
         texts = [self._texts[line.column] for _, line in placed]
-        moved = [
-            abs(y - over - t.get_position()[1]) for (y, _), t in zip(placed, texts, strict=True)
-        ]
+        moved = [abs(y - t.get_position()[1]) for y, t in zip(heights, texts, strict=True)]
         same = {id(text) for text in texts} == self._shown_labels
         if not same or max(moved, default=0.0) > LABEL_SLACK:
-            for (y, _), text in zip(placed, texts, strict=True):
-                text.set_y(y - over)
+            for y, text in zip(heights, texts, strict=True):
+                text.set_y(y)
         for (_, line), text in zip(placed, texts, strict=True):
             text.set_text(labels.get(line.column, line.label))
         self._letters, self._shown_labels = texts, {id(text) for text in texts}
         return [(text.get_text(), text.get_position()[1]) for text in texts]
-
-
-def log_ticks(bottom: float, top: float, most: int) -> list[float]:
-    """1, 2, 5 of each decade between the limits, or whole decades where those are too many.
-
-    >>> log_ticks(0.3, 30, 6), log_ticks(1, 1e8, 4)
-    ([0.5, 1.0, 2.0, 5.0, 10.0, 20.0], [1.0, 1000.0, 1000000.0])
-    """
-    decades = range(math.floor(math.log10(bottom)), math.ceil(math.log10(top)) + 1)
-    ticks = [float(f"{m}e{k}") for k in decades for m in (1, 2, 5)]
-    ticks = [tick for tick in ticks if bottom <= tick <= top]
-    if len(ticks) <= most:
-        return ticks
-    whole = [float(f"1e{k}") for k in decades if bottom <= float(f"1e{k}") <= top]
-    return whole[:: math.ceil(len(whole) / most)]
-
-
-def _text_colour(colour: str) -> tuple[float, ...]:
-    """A darker shade for small text, with a contrast of at least 4.5 on white."""
-    rgb = np.array(to_rgb(colour))
-    weights = np.array([0.2126, 0.7152, 0.0722])
-    while (
-        1.05 / (weights @ np.where(rgb <= 0.04, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) + 0.05)
-        < 4.5
-    ):
-        rgb = 0.95 * rgb
-    return tuple(rgb)
-
-
-def _mark_text(mark: Intervention) -> str:
-    symbols = {"lr": "η", "batch_size": "b", "momentum": "β", "weight_decay": "μ", "every": "every"}
-    if mark.name.startswith("rescale"):
-        return f"α ×{mark.new[0]:.3g}"
-    new = "full" if mark.new is None else f"{mark.new:.3g}"
-    return f"{symbols.get(mark.name, mark.name)} {new}"
 
 
 def _newest(ghosts: Sequence[Columns], column: str) -> Columns:

@@ -28,10 +28,10 @@ QUESTIONS: Mapping[str, Question] = {
         "In the first 30 steps, at learning rate 0.4, sharpness (the orange line) has dipped and "
         "begun to climb. Where will it be after 600 steps?",
         number=(0.0, 20.0),
-        because="It stops at 2/η, here 5, the dashed line: larger steps could not be stable. "
-        "The grey lines are that run. The dotted one that goes on climbing is gradient flow: the "
-        "same descent in steps too small to swing. The broken one is a prediction of the path "
-        "without its swings. Press Run to train one of your own.",
+        because="It stops climbing near 2/η, here 5, and hovers a little above it: larger "
+        "curvature is not stable at this step. Grey: that run. “Gradient flow”: the same descent "
+        "in steps too small to swing; it climbs on. “Smoothed”: a prediction of the path without "
+        "its swings. Press Run to train one of your own.",
         answer=late_sharpness,
     ),
 }

@@ -95,6 +95,7 @@ class Session:
         self.forked_at = 0
         self.alpha = 1.0
         self.rescaled: dict[str, float] | None = None
+        self._unscaled: tuple | None = None  # as it was before the rescaling at this step
         self.status = WATCHING if self.watching else "Ready. Press Run."
         self._safe: tuple[dict, float, str] | None = None
         self._changed = 0  # step of the latest change
@@ -219,7 +220,7 @@ class Session:
         self.training = self.training.fork()
         self.forked_at = self.training.steps
         self.alpha = 1.0
-        self._safe = None
+        self._safe = self._unscaled = None
         self.status = (
             f"Forked at step {self.training.steps}: the run so far stays as a faint line. "
             "Change something and go on, or Reset to compare from the start."
@@ -256,17 +257,16 @@ class Session:
             raise ValueError(f"rescaling: {fault}")
         if self.training.diverged is not None or alpha == self.alpha:
             return
-        factor = alpha / self.alpha
+        training, factor = self.training, alpha / self.alpha
         self._remember("the layers were rescaled")
-        training = self.training
-        self.training.measure_aside()
-        before, f = self._last("sharpness"), training.objective.outputs().clone()
-        invariant = float(eigenvalues(training.objective, operator="layer", tol=1e-4).values[0])
+        if self._unscaled is None or self._unscaled[0] != training.steps:
+            training.measure_aside()
+            self._unscaled = training.steps, self.alpha, *self._function_and_sharpness()
+        _, start, f, before, invariant = self._unscaled
         layers = len(find_symmetry(training.model).layers)
         training.rescale((factor, *(1.0,) * (layers - 2), 1 / factor))
-        change = (training.objective.outputs() - f).abs().max() / f.abs().max().clamp(min=1e-30)
-        after = self._last("sharpness")
-        again = float(eigenvalues(training.objective, operator="layer", tol=1e-4).values[0])
+        outputs, after, again = self._function_and_sharpness()
+        change = (outputs - f).abs().max() / f.abs().max().clamp(min=1e-30)
         self.alpha = alpha
         self.rescaled = {
             "alpha": alpha,
@@ -275,10 +275,16 @@ class Session:
             "invariant change": abs(again / invariant - 1) if invariant else math.nan,
         }
         self.status = (
-            f"Rescaled to α = {alpha:.3g}: sharpness times "
+            f"Rescaled from α = {start:.3g} to {alpha:.3g}: sharpness times "
             f"{self.rescaled['sharpness factor']:.3g}, outputs changed by {float(change):.0e} "
             "(rounding)."
         )
+
+    def _function_and_sharpness(self) -> tuple[Any, float, float]:
+        """Outputs, sharpness and invariant sharpness at the present parameters."""
+        objective = self.training.objective
+        invariant = float(eigenvalues(objective, operator="layer", tol=1e-4).values[0])
+        return objective.outputs().clone(), self._last("sharpness"), invariant
 
     def _repair(self, _: Any) -> None:
         """Back to before the change that broke the run; without one, start with a smaller step."""
@@ -286,6 +292,7 @@ class Session:
             return
         if self._safe is not None:
             state, self.alpha, _change = self._safe
+            self._unscaled = None
             self.training.load_state_dict(state)
             if self.config is not None:
                 live = {name: getattr(self.training, name) for name in LIVE_SETTINGS}

@@ -54,6 +54,15 @@ function render({ model, el }) {
   });
   pictures.forEach((image) => seen.observe(image));
 
+  // Some wait behind a button, where all are in view at once.
+  const folded = model.get("folded");
+  if (folded.length) {
+    for (const key of folded) pictures.get(key).parentElement.classList.add("kit-folded");
+    const unfold = element("button", "kit-fold kit-unfold", view);
+    unfold.type = "button";
+    opens(unfold, grid, `Show ${folded.length} more pictures`, "Show fewer pictures");
+  }
+
   // On a phone one picture is in view: a dot for each says so, and leads to it.
   const dots = element("div", "kit-dots", view);
   dots.setAttribute("role", "group");
@@ -260,6 +269,7 @@ function render({ model, el }) {
       }
     }
     addDrawerButton(box);
+    foldRest(box);
     showVerdict(box);
   }
   // The button that was pressed has gone: what is said to the guess is read next.
@@ -276,6 +286,29 @@ function render({ model, el }) {
   }
   function set(node, attribute, value) {
     if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
+  }
+  // A button that opens and closes a part of the page.
+  function opens(button, part, more, less = more) {
+    const tell = () => {
+      const open = part.classList.contains("kit-unfolded");
+      button.setAttribute("aria-expanded", String(open));
+      button.textContent = open ? less : more;
+    };
+    button.onclick = () => {
+      part.classList.toggle("kit-unfolded");
+      tell();
+    };
+    tell();
+  }
+  // Controls that few need wait behind their heading.
+  function foldRest(box) {
+    const rest = box.querySelector(".kit-rest");
+    if (!rest || box.querySelector(".kit-rest-button")) return;
+    const button = document.createElement("button");
+    button.className = "kit-fold kit-rest-button";
+    button.type = "button";
+    rest.before(button);
+    opens(button, rest, "Data, network, optimiser");
   }
   function addDrawerButton(box) {
     const bar = box.querySelector(".kit-buttons");

@@ -41,6 +41,7 @@ class Stage(anywidget.AnyWidget):
     words = traitlets.Unicode("").tag(sync=True)
     names = traitlets.Dict().tag(sync=True)
     pointable = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    folded = traitlets.List(traitlets.Unicode()).tag(sync=True)  # behind a button, on a wide screen
     glossary = traitlets.Dict(GLOSSARY).tag(sync=True)
     lecture = traitlets.Bool(False).tag(sync=True)
     announce = traitlets.Unicode("").tag(sync=True)

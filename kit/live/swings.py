@@ -9,6 +9,7 @@ from kit.live.picture import INK, Picture
 from kit.live.text import short
 
 SHOWN = 8  # samples, in two rows
+WIDE = 18  # letters that reach the next title
 
 
 class SwingPicture(Picture):
@@ -57,8 +58,9 @@ class SwingPicture(Picture):
                 ax.imshow(x.reshape(dataset.image_shape[-2:]), cmap="gray_r", aspect="auto")
             else:
                 ax.plot(x, "-" if len(x) > 2 else "o", color=LOSS, lw=1.3, ms=4)
-            what = f"class {int(y)}" if y.ndim == 0 else f"target {float(y[0]):.2f}"
-            title.set_text(f"{what}: ± {short(swing, 2)}")
+            kind, value = ("class", f"{int(y)}") if y.ndim == 0 else ("target", f"{float(y[0]):.2f}")
+            by = f"{value}: ± {short(swing, 2)}"
+            title.set_text(f"{kind} {by}" if len(kind) + len(by) < WIDE else by)
             if not (np.isfinite(x).all() and x.size):
                 ax.set_visible(False)
 

@@ -12,8 +12,19 @@ STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # of a decade: halves and doubles 
 
 
 def short(value: float, digits: int = 3) -> str:
-    """A number in three digits; "–" where there is none."""
-    return f"{value:#.{digits}g}".removesuffix(".") if math.isfinite(value) else "–"
+    """A number in three digits; "–" where there is none.
+
+    >>> short(0.0), short(21234.5), short(-1.49e7)
+    ('0', '21200', '−1.49e+07')
+    """
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    text = f"{value:#.{digits}g}".removesuffix(".")
+    if "e+" in text and abs(value) < 1e6:
+        text = f"{float(text):.0f}"
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 def decades(low: float, high: float) -> tuple[float, ...]:

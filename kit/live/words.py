@@ -128,6 +128,8 @@ def phase(session: Session) -> str:
     measure = "Adam's λ(Q⁻¹H)" if training.optimizer == "adam" else "sharpness"
     ratio = sum(recent) / len(recent) / edge
     share = f"{ratio:.0%} of the threshold"
+    if len(recent) > 1:
+        share += f", in the mean of {len(recent)} measurements"
     if training.batch_size is not None:
         return _small_batches(training, edge, share)
     if ratio > 1.3:
@@ -135,7 +137,7 @@ def phase(session: Session) -> str:
     if ratio >= AT_EDGE:
         return f"At the edge: {measure} is at {share}."
     if training.data_name == "digits" and last(training, "loss") < 0.03:
-        return f"Below the edge, at {share}: the loss is already too small to sharpen further."
+        return f"Below the edge, at {share}. The loss is already too small to sharpen further."
     rising = len(recent) > 4 and recent[-1] > 1.002 * recent[0]
     return f"{'Climbing' if rising else 'Below the edge'}: {measure} is at {share}."
 

@@ -70,7 +70,8 @@ class LivePage:
         return self.cell(name).locator("b").inner_text()
 
     def number(self, name: str) -> float:
-        return float(re.search(r"-?\d+(\.\d+)?(e-?\d+)?", self.value(name)).group())
+        text = self.value(name).replace("−", "-")
+        return float(re.search(r"-?\d+(\.\d+)?(e[-+]?\d+)?", text).group())
 
     def step(self) -> int:
         return int(self.value("step t"))

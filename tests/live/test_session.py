@@ -37,6 +37,20 @@ def test_rescaling_is_absolute_since_the_last_reset_or_fork():
     assert session.alpha == 1.0
 
 
+def test_a_drag_tells_what_all_its_notches_did_together():
+    notches, leap = Session(SMALL), Session(SMALL)
+    for alpha in (1.5, 2.0, 3.0, 4.0, 5.0):
+        notches.do("rescale", alpha)
+    leap.do("rescale", 5.0)
+    factor = leap.rescaled["sharpness factor"]
+    assert factor > 2
+    assert notches.rescaled["sharpness factor"] == pytest.approx(factor, rel=0.02)
+    assert "from α = 1 to 5" in notches.status
+    notches.do("step")
+    notches.do("rescale", 10.0)
+    assert "from α = 5 to 10" in notches.status
+
+
 def test_a_rescale_by_ten_changes_sharpness_and_nothing_else():
     session = Session(RunConfig("digits", n_train=300, lr=0.6))
     session.training.run(20)

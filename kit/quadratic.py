@@ -22,6 +22,7 @@ import numpy as np
 
 from kit.checks import check_bool, check_number
 
+LARGEST = 1e150
 REGIMES = ("monotone", "oscillating", "diverging")
 
 
@@ -95,7 +96,7 @@ def descend(
     >>> descend([1.0], [4.0], 0.25, 2).ravel()
     array([1., 0., 0.])
 
-    Numbers beyond 1e6 stay there: a path that has left every picture.
+    Numbers beyond 1e150 stay there, so that their squares are finite.
     """
     theta, h = np.array(start, dtype=float), np.array(curvatures, dtype=float)
     v, path = np.zeros_like(theta), [theta]
@@ -103,8 +104,7 @@ def descend(
         g = h * theta
         v = momentum * v + g
         theta = theta - lr * (g + momentum * v if nesterov else v)
-        if np.abs(theta).max() > 1e6:
-            theta = np.clip(theta, -1e6, 1e6)
+        theta = np.clip(theta, -LARGEST, LARGEST)
         path.append(theta)
     return np.array(path)
 

@@ -4,213 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
 from kit import quadratic
-from kit.live.panels import INVARIANT, LOSS, SHARPNESS, THRESHOLD
-from kit.live.picture import SOFT, Picture
+from kit.live.parabola_pictures import (
+    CURVATURES,
+    RATES,
+    STEPS,
+    Descent,
+    Landscape,
+    Map,
+    Valley,
+)
 from kit.live.question import Question
 from kit.live.scene import Beat, Control, Scene
-from kit.live.text import decades, short
+from kit.live.text import short
 
-STEPS = 60  # of a path
 TEMPO = 0.12  # seconds a step, in motion
-REACH = 3.2  # of the pictures, to either side
-RATES = decades(0.05, 4)
-CURVATURES = tuple(sorted({*decades(0.05, 8), 1.25}))
 PLACES = tuple(round(v, 1) for v in np.arange(-3, 3.01, 0.1))
 METHODS = {"plain": "plain", "heavy ball": "heavy ball", "Nesterov": "nesterov"}
-CALM, SWINGING, GONE = "#e3f1ea", "#fdf0dc", "#f7ddd0"  # of the three regimes, with words in them
 DOES = {
     "monotone": "comes down on its own side",
     "oscillating": "swings, and comes down",
     "diverging": "moves away",
 }
 SEEN = 6  # steps that are shown before the answer
-
-
-class Valley(Picture):
-    """The parabola along the sharpest direction, with the ball and where it was."""
-
-    def build(self, figure) -> None:
-        self.ax = self.axes(
-            figure, "distance from the minimum θ₁", "loss", "along the sharpest direction"
-        )
-        self.ax.set_xlim(-REACH, REACH)
-        self.x = np.linspace(-REACH, REACH, 201)
-        (self.curve,) = self.ax.plot(self.x, self.x, color=LOSS, lw=1.8)
-        (self.path,) = self.ax.plot([], [], "-", color=SHARPNESS, lw=1, alpha=0.75, animated=True)
-        (self.past,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=3.5, alpha=0.6, animated=True)
-        (self.ball,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=12, animated=True)
-        self.moving = [self.path, self.past, self.ball]
-
-    def update(self, scene):
-        h = scene.values["sharp"]
-        self.curve.set_ydata(0.5 * h * self.x**2)
-        top = 0.5 * h * REACH**2
-        self.ax.set_ylim(-0.06 * top, 1.05 * top)
-        x = np.clip(scene.path[: scene.shown + 1, 0], -2 * REACH, 2 * REACH)
-        y = 0.5 * h * x**2
-        self.path.set_data(x, y)
-        self.past.set_data(x[:-1], y[:-1])
-        self.ball.set_data(x[-1:], y[-1:])
-        return h
-
-    def alt(self, scene) -> str:
-        x = scene.path[scene.shown, 0]
-        return (
-            f"A parabola of curvature {short(scene.values['sharp'])} with a ball. Now: after "
-            f"{scene.shown} steps the ball is at θ₁ = {short(x)}."
-        )
-
-
-class Landscape(Picture):
-    """Both directions from above; the start can be dragged."""
-
-    def build(self, figure) -> None:
-        self.ax = self.axes(
-            figure, "sharp direction θ₁", "flat direction θ₂", "from above: drag the start"
-        )
-        self.ax.set_xlim(-REACH, REACH)
-        self.ax.set_ylim(-REACH, REACH)
-        (self.path,) = self.ax.plot([], [], "-", color=SHARPNESS, lw=1.2, animated=True)
-        (self.past,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=3.5, alpha=0.7, animated=True)
-        (self.start,) = self.ax.plot([], [], "o", mfc="none", mec="#000000", ms=14, animated=True)
-        (self.ball,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=10, animated=True)
-        self.moving = [self.path, self.past, self.start, self.ball]
-        grid = np.linspace(-REACH, REACH, 81)
-        self.grid = np.meshgrid(grid, grid)
-        self.rings: Any = None
-
-    def update(self, scene):
-        curvatures = scene.curvatures
-        if curvatures != self._drawn:
-            if self.rings is not None:
-                self.rings.remove()
-            x, y = self.grid
-            z = 0.5 * (curvatures[0] * x**2 + curvatures[1] * y**2)
-            levels = 0.5 * max(curvatures) * (np.arange(1, 9) / 8 * REACH) ** 2
-            self.rings = self.ax.contour(x, y, z, levels, colors="#b5b5b5", linewidths=0.8)
-        path = np.clip(scene.path[: scene.shown + 1], -2 * REACH, 2 * REACH)
-        self.path.set_data(path[:, 0], path[:, 1])
-        self.past.set_data(path[:-1, 0], path[:-1, 1])
-        self.start.set_data(path[:1, 0], path[:1, 1])
-        self.ball.set_data(path[-1:, 0], path[-1:, 1])
-        return curvatures
-
-    def alt(self, scene) -> str:
-        x, y = scene.path[scene.shown]
-        first, second = scene.curvatures
-        return (
-            f"Contour lines of a valley with curvatures {short(first)} and {short(second)}. Now: "
-            f"from ({short(scene.path[0, 0])}, {short(scene.path[0, 1])}) the ball came in "
-            f"{scene.shown} steps to ({short(x)}, {short(y)})."
-        )
-
-
-class Map(Picture):
-    """What happens at each learning rate and curvature, and where the reader is."""
-
-    def build(self, figure) -> None:
-        self.ax = self.axes(figure, "learning rate η", "curvature λ", "what happens where")
-        self.ax.loglog()
-        self.ax.set_xlim(RATES[0], RATES[-1])
-        self.ax.set_ylim(CURVATURES[0], CURVATURES[-1])
-        self.eta = np.array([RATES[0], RATES[-1]])
-        self.fills: list[Any] = []
-        (self.calm,) = self.ax.plot([], [], color="#777777", lw=1)
-        (self.edge,) = self.ax.plot([], [], "--", color=THRESHOLD, lw=1.6)
-        place = {"fontsize": 9.5, "color": SOFT, "ha": "center", "va": "center"}
-        self.words = [
-            self.ax.text(*at, text, transform=self.ax.transAxes, **place)
-            for at, text in (
-                ((0.24, 0.2), "monotone: comes down\non its own side"),
-                ((0.5, 0.5), "oscillating"),
-                ((0.82, 0.85), "diverging"),
-            )
-        ]
-        self.name = self.ax.text(0, 0, "", fontsize=9.5, color=THRESHOLD, ha="right", va="bottom")
-        (self.flat,) = self.ax.plot([], [], "s", color=INVARIANT, ms=9, animated=True)
-        (self.sharp,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=11, animated=True)
-        self.labels = [
-            self.ax.text(0, 0, name, fontsize=10, animated=True, va="center", ha="right")
-            for name in ("λ₁  ", "λ₂  ")
-        ]
-        self.moving = [self.flat, self.sharp, *self.labels]
-
-    def update(self, scene):
-        momentum, nesterov = scene.momentum
-        depends = (momentum, nesterov, scene.revealed)
-        if depends != self._drawn:
-            self._draw_regions(scene.revealed, *quadratic.boundaries(momentum, nesterov))
-        eta = scene.values["lr"]
-        points = zip((self.sharp, self.flat), self.labels, scene.curvatures, strict=True)
-        for dot, label, h in points:
-            dot.set_data([eta], [h])
-            label.set_position((eta, h))
-        return depends
-
-    def _draw_regions(self, revealed: bool, calm: float, edge: float) -> None:
-        for fill in self.fills:
-            fill.remove()
-        self.fills = []
-        low, high = self.ax.get_ylim()
-        lines = [np.full(2, low), calm / self.eta, edge / self.eta, np.full(2, max(high, 1e3))]
-        for text in self.words:
-            text.set_visible(revealed)
-        self.calm.set_data(self.eta, lines[1] if revealed else [np.nan, np.nan])
-        self.edge.set_data(self.eta, lines[2] if revealed else [np.nan, np.nan])
-        self.name.set_text(f"{edge:.3g}/η" if revealed else "")
-        at = edge / (0.97 * high)
-        self.name.set_position((at, 0.97 * high))
-        self.name.set_va("top")
-        if revealed:
-            for colour, (below, above) in zip((CALM, SWINGING, GONE), pairwise(lines), strict=True):
-                self.fills.append(
-                    self.ax.fill_between(self.eta, below, above, color=colour, lw=0, zorder=0)
-                )
-            middle = np.sqrt(calm * edge)  # between the lines, on log axes
-            eta = 0.55
-            self.words[1].set_transform(self.ax.transData)
-            self.words[1].set_position((eta, np.clip(middle / eta, 2 * low, high / 2)))
-
-    def alt(self, scene) -> str:
-        if not scene.revealed:
-            return f"An empty map. Now: the reader is at η = {short(scene.values['lr'])}."
-        return (
-            "A map of learning rate and curvature with three regions. Now: at η = "
-            f"{short(scene.values['lr'])} the sharp direction is {scene.regimes[0]}, the flat one "
-            f"{scene.regimes[1]}."
-        )
-
-
-class Descent(Picture):
-    """The loss after each step."""
-
-    def build(self, figure) -> None:
-        self.ax = self.axes(figure, "step t", "loss", "the loss, step by step")
-        self.ax.set_xlim(0, STEPS)
-        self.ax.set_yscale("log")
-        self.ax.set_ylim(1e-6, 1e4)
-        self.ax.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-        (self.line,) = self.ax.plot([], [], "-", color=LOSS, lw=1.8, animated=True)
-        (self.dot,) = self.ax.plot([], [], "o", color=LOSS, ms=6, animated=True)
-        self.moving = [self.line, self.dot]
-
-    def update(self, scene) -> None:
-        y = np.clip(scene.losses[: scene.shown + 1], 1e-9, 1e9)
-        x = np.arange(len(y))
-        self.line.set_data(x, y)
-        self.dot.set_data(x[-1:], y[-1:])
-
-    def alt(self, scene) -> str:
-        return (
-            f"The loss on a log axis. Now: it went from {short(scene.losses[0])} to "
-            f"{short(scene.losses[scene.shown])} in {scene.shown} steps."
-        )
 
 
 class Parabola(Scene):
@@ -351,6 +171,19 @@ class Parabola(Scene):
             last = quadratic.descend([1.0], [1.25], middle, 400)[-1, 0]
             low, high = (low, middle) if abs(last) >= 1 else (middle, high)
         return high
+
+    def left(self, sizes: np.ndarray, reach: float) -> str:
+        """Since when what a picture shows lies outside of it; "" while it does not."""
+        outside = np.abs(sizes[: self.shown + 1]) > reach
+        if not outside[-1]:
+            return ""
+        inside = np.flatnonzero(~outside)
+        return f"off the picture from step {inside[-1] + 1 if len(inside) else 0} on"
+
+    def idle(self) -> dict[str, str]:
+        if self.values["method"] == "plain":
+            return {"beta": "β is for the two methods with momentum."}
+        return {}
 
     @property
     def momentum(self) -> tuple[float, bool]:

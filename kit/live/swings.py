@@ -58,7 +58,8 @@ class SwingPicture(Picture):
                 ax.imshow(x.reshape(dataset.image_shape[-2:]), cmap="gray_r", aspect="auto")
             else:
                 ax.plot(x, "-" if len(x) > 2 else "o", color=LOSS, lw=1.3, ms=4)
-            kind, value = ("class", f"{int(y)}") if y.ndim == 0 else ("target", f"{float(y[0]):.2f}")
+            kind = "class" if y.ndim == 0 else "target"
+            value = f"{int(y)}" if y.ndim == 0 else f"{float(y[0]):.2f}"
             by = f"{value}: ± {short(swing, 2)}"
             title.set_text(f"{kind} {by}" if len(kind) + len(by) < WIDE else by)
             if not (np.isfinite(x).all() and x.size):

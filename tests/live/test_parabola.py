@@ -6,6 +6,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 
+from kit import quadratic
 from kit.live import ScenePage
 from kit.live.parabola import STEPS, Parabola
 from tests.live.scenes import check_page, check_skipping, check_words, steps
@@ -116,3 +117,48 @@ def test_a_change_while_the_page_comes_to_rest_is_in_its_pictures():
     for key, image in page._stage.stills.items():
         assert image == page.image(key, still=True)
     assert list(page.rest()) == []
+
+
+def test_nothing_is_capped_in_silence_and_a_ball_that_leaves_is_named():
+    scene = shown()
+    scene.do("flat", 0.25)
+    scene.do("sharp", 2.0)
+    scene.do("lr", 4.0)  # the distance times 7 a step
+    assert scene.losses[60] == pytest.approx(2.6**2 * 7.0**120, rel=1e-6)
+    page = ScenePage(scene)
+    assert page._pictures["valley"].gone.get_text() == "off the picture from step 1 on"
+    assert page._pictures["descent"].gone.get_text() == "off the picture from step 2 on"
+    page.handle("lr", 0.5)
+    page.still()
+    assert page._pictures["valley"].gone.get_text() == ""
+
+
+def test_the_answer_is_a_place_of_the_slider():
+    scene = shown()
+    scene.do("lr", 1.6)
+    assert "swings for ever" in scene.phase()
+
+
+def test_momentum_is_off_where_it_does_nothing():
+    scene = shown()
+    assert "beta" in scene.idle()
+    scene.do("method", "nesterov")
+    assert scene.idle() == {}
+
+
+def test_the_map_shows_the_guess_and_names_only_regions_that_hold_a_name():
+    page = ScenePage(Parabola())
+    page.handle("guess", 1.2)
+    page.still()
+    drawn = page._pictures["map"]
+    assert drawn.guess.get_xdata() == [1.2, 1.2]
+    assert [word.get_visible() for word in drawn.words] == [True, True, True]
+    page.handle("method", "nesterov")
+    page.handle("beta", 0.95)
+    page.still()
+    assert [word.get_visible() for word in drawn.words] == [False, True, True]
+    for word in drawn.words[1:]:
+        product = word.get_position()[0] * word.get_position()[1]
+        eta = word.get_position()[0]
+        assert quadratic.regime(product, 0.95, True) == word.get_text()
+        assert drawn.eta[0] < eta < drawn.eta[1]

@@ -45,7 +45,7 @@ def _sharpness() -> bytes:
 PAGES: Mapping[str, Callable[[], bytes]] = {
     "01_step_too_big": _scene("parabola", "Parabola", "valley", ("lr", 1.2)),
     "02_sharpness_live": _sharpness,
-    "03_why_two_over_eta": _scene("stabilise", "Stabilise", "plane"),
+    "03_why_two_over_eta": _scene("stabilise", "Stabilise", "plane", ("drift", 0.03)),
     "04_steep_function": _scene("link", "Link", "plane"),
     "05_why_must_it_grow": _scene("forced", "Forced", "fit"),
     "06_can_samples_tell": _scene("steepness", "Steepness", "rate", ("d", 2)),

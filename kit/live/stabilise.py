@@ -15,12 +15,13 @@ from kit.live.scene import Beat, Control, Scene
 from kit.live.stabilise_pictures import BRANCH, SHOWN, Course, Losses, Plane, Slice
 from kit.live.text import short
 
-ETA = 0.2  # of the toy, and of the network at the start
+ETA = 0.2  # of the toy
+NETWORK_ETA = 0.4  # of the network at the start: at the edge within 60 steps
 STEPS = 500  # of the toy
-TOY_A_SECOND = 60
+A_SECOND = {"toy": 60, "network": 25}  # steps: slow enough for an eye to follow the dot
 DRIFTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 START = 0.05, -0.3  # x and y of the toy
-RATES = (0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
+RATES = (0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 AT_EDGE = 0.97  # of the threshold, from where an eigenvalue counts as sitting there
 COUNT_EVERY = 20  # steps
 CHOICES = (
@@ -44,9 +45,9 @@ class Stabilise(Scene):
         Control("again", "Restart", "Back to the start", "Back to step 0"),
         Control(
             "cut",
-            "No cubic term",
-            "Go on without the cubic term",
-            "Sixty steps from here on the loss without terms of third order: the dotted line",
+            "Freeze the curvature",
+            "Go on with the curvature as it is here",
+            "Sixty steps on the loss without its cubic term: the dotted line",
         ),
         Control(
             "what",
@@ -56,7 +57,7 @@ class Stabilise(Scene):
             options={"the toy": "toy", "a network": "network"},
         ),
         Control(
-            "alpha",
+            "drift",
             "drift γ",
             "drift gamma of the toy",
             "How fast the toy's sharpness grows by itself",
@@ -69,29 +70,32 @@ class Stabilise(Scene):
             "learning rate eta of the network",
             "Of the network; the toy has η = 0.2",
             values=RATES,
+            bar=True,
         ),
     )
     pictures: ClassVar = {"plane": Plane, "course": Course, "slice": Slice, "losses": Losses}
     question = Question(
-        "Sharpness has passed 2/η. Now the displacement x changes sign at every step, and grows. "
-        "What ends it?",
+        "A ball swings from one side of a valley to the other; x is how far from the bottom it is. "
+        "The valley's curvature, the sharpness, has just passed 2/η: so x changes sign at every "
+        "step, and grows. What ends it?",
         choices=CHOICES,
-        because="As x grows, the cubic term pulls sharpness down, below 2/η. Then x shrinks, and "
-        "all begins again. Press Run.",
+        because="Far from the bottom the slope also leads to where the valley is less curved, and "
+        "the more so the larger x is. So sharpness falls below 2/η, x shrinks, and all begins "
+        "again. Press Run.",
     )
     beats = (
         Beat(
             "sharpness drifts up, towards 2/η.",
-            (("reset", None), ("what", "toy"), ("alpha", 0.02), ("run", None)),
+            (("reset", None), ("what", "toy"), ("drift", 0.02), ("run", None)),
         ),
-        Beat("without the cubic term nothing stops it.", (("pause", None), ("cut", None))),
-        Beat("no drift: it comes to rest below 2/η.", (("alpha", 0.0), ("run", None))),
-        Beat("a stronger drift: wider and faster loops.", (("alpha", 0.05), ("run", None))),
+        Beat("with the curvature frozen nothing stops it.", (("pause", None), ("cut", None))),
+        Beat("no drift: it comes to rest below 2/η.", (("drift", 0.0), ("run", None))),
+        Beat("a stronger drift: wider and faster loops.", (("drift", 0.05), ("run", None))),
         Beat("a network of 7,434 numbers.", (("what", "network"), ("run", None))),
     )
 
     def begin(self) -> None:
-        self.values = {"what": "toy", "alpha": 0.02, "lr": ETA}
+        self.values = {"what": "toy", "drift": 0.02, "lr": NETWORK_ETA}
         self._restart()
         if not self.revealed:
             self._toy_steps(self._cut_before())
@@ -101,8 +105,8 @@ class Stabilise(Scene):
 
     def _cut_before(self) -> int:
         """Steps up to where x has grown to a third of what bends sharpness down."""
-        x, _ = stabilisation.toy_path(*START, eta=ETA, drift=self.values["alpha"], steps=STEPS)
-        large = np.abs(x) > math.sqrt(2 * self.values["alpha"]) / 3
+        x, _ = stabilisation.toy_path(*START, eta=ETA, drift=self.values["drift"], steps=STEPS)
+        large = np.abs(x) > math.sqrt(2 * self.values["drift"]) / 3
         return int(np.argmax(large))
 
     def _restart(self) -> None:
@@ -134,7 +138,7 @@ class Stabilise(Scene):
 
     def _toy_loss(self) -> float:
         x, y = self.x[-1], self.y[-1]
-        return float(0.5 * (self.edge + y) * x * x - self.values["alpha"] * y)
+        return float(0.5 * (self.edge + y) * x * x - self.values["drift"] * y)
 
     def _toy_steps(self, n: int) -> None:
         for _ in range(n):
@@ -142,7 +146,7 @@ class Stabilise(Scene):
                 float(self.x[-1]),
                 float(self.y[-1]),
                 eta=self.eta,
-                drift=self.values["alpha"],
+                drift=self.values["drift"],
                 steps=1,
             )
             self.x, self.y = np.append(self.x, x[1]), np.append(self.y, y[1])
@@ -200,15 +204,17 @@ class Stabilise(Scene):
     # What the reader does.
 
     def changed(self, name: str) -> None:
-        if name == "what" or (name == "lr" and self.values["what"] == "network"):
-            self._restart()
-        elif name == "alpha" and self.values["what"] == "toy":
-            self._restart()
+        if name in self.idle():
+            return
+        self._restart()
+        if name == "drift":
             self._toy_steps(SHOWN)
             self.status = "The toy, from its start."
-        else:
-            which = "toy" if name == "alpha" else "network"
-            self.status = f"This one is of the {which}."
+
+    def idle(self) -> dict[str, str]:
+        if self.training is None:
+            return {"lr": "η here is of the network; the toy has 0.2."}
+        return {"drift": "The drift γ is of the toy; the network's is its own."}
 
     def pressed(self, name: str) -> None:
         if name == "run":
@@ -237,7 +243,7 @@ class Stabilise(Scene):
                 float(self.x[-1]),
                 float(self.y[-1]),
                 eta=self.eta,
-                drift=self.values["alpha"],
+                drift=self.values["drift"],
                 steps=BRANCH,
                 cubic=False,
             )
@@ -252,32 +258,29 @@ class Stabilise(Scene):
         self.branch_step, self.branch_height = self.step, float(self.y[-1])
         grew = abs(self.branch[-1]) / max(abs(self.branch[0]), 1e-12)
         self.status = (
-            f"Without terms of third order: |x| is multiplied by {short(grew)} in {BRANCH} steps "
-            "(dotted)."
+            f"With the curvature frozen (dotted): |x| is multiplied by {short(grew)} in {BRANCH} "
+            "steps."
         )
 
     def advance(self, seconds: float) -> None:
-        if self.training is None:
-            wait = self._due - time.perf_counter()
-            if wait > 0:
-                time.sleep(min(wait, seconds))
-                return
-            self._due = time.perf_counter() + 1 / TOY_A_SECOND
-            self._one()
+        wait = self._due - time.perf_counter()
+        if wait > 0:
+            time.sleep(min(wait, seconds))
             return
-        end = time.perf_counter() + seconds
-        while self.running and time.perf_counter() < end:
-            self._one()
+        self._due = time.perf_counter() + 1 / A_SECOND[self.values["what"]]
+        self._one()
 
     def answer(self) -> str:
         """Whether the toy, gone on with, stays near or leaves."""
-        x, y = stabilisation.toy_path(*START, eta=ETA, drift=self.values["alpha"], steps=STEPS)
+        x, y = stabilisation.toy_path(*START, eta=ETA, drift=self.values["drift"], steps=STEPS)
         comes_back = bool((y[np.argmax(y > 0) :] < 0).any()) and np.abs(x).max() < 10
         return CHOICES[1] if comes_back else CHOICES[0]
 
     def reveal(self) -> None:
-        self._toy_steps(SHOWN)
-        self.status = "Turn the drift, or go to a network. Press Run."
+        passed = len(self.y)
+        while self.y[-1] >= 0 and len(self.y) < passed + SHOWN:
+            self._toy_steps(1)
+        self.status = "Sharpness has just fallen below 2/η. Press Run to go on."
 
     # What is shown.
 
@@ -292,10 +295,10 @@ class Stabilise(Scene):
         reach = 1.3 * max(np.abs(self.x[-40:]).max(), 1e-3)
         s = np.linspace(-reach, reach, 41)
         if self.training is None:
-            loss = 0.5 * value * s * s - self.values["alpha"] * self.y[-1]
+            loss = 0.5 * value * s * s - self.values["drift"] * self.y[-1]
             parabola, here = loss, self._toy_loss()
             after = 0.5 * value * (-(1 + self.eta * self.y[-1]) * x) ** 2
-            after -= self.values["alpha"] * self.y[-1]
+            after -= self.values["drift"] * self.y[-1]
         else:
             objective = self.training.objective
             loss = stabilisation.slice_along(objective, self._v, s - x)
@@ -309,6 +312,8 @@ class Stabilise(Scene):
         if not self.revealed or len(self.y) < 3:
             return ""
         what = stabilisation.phase(self.y[-1], self.y[-1] - self.y[-3])
+        if self.training is None and not self.values["drift"] and self.y[-1] < 0:
+            return f"No drift: nothing drives sharpness up from {self.ratio:.0%} of 2/η."
         number = stabilisation.PHASES.index(what) + 1
         text = f"Phase {number} of 4, {what}: sharpness is at {self.ratio:.0%} of 2/η."
         if self.at_edge is not None and self.at_edge > 1:
@@ -335,8 +340,8 @@ class Stabilise(Scene):
             ["loss", short(self.losses[-1]), ""],
         ]
         if self.training is None:
-            balance = math.sqrt(2 * self.values["alpha"])
-            rows.append(["|x| that balances", short(balance), "√(2γ): there sharpness is at rest"])
+            balance = math.sqrt(2 * self.values["drift"])
+            rows.append(["|x| that balances", short(balance), "√(2γ): larger, and sharpness falls"])
         elif self.at_edge is not None:
             rows.append(["eigenvalues at the edge", f"{self.at_edge}", "above 97% of 2/η, of four"])
         return rows

@@ -11,6 +11,7 @@ from kit.live.picture import SOFT, Picture
 from kit.live.text import short
 
 SHOWN = 250  # steps in the pictures
+RECENT = 50  # steps of a network whose path is drawn strong
 BRANCH = 60  # steps without the cubic term
 DISPLACED = "#56B4E9"  # x, everywhere on this page
 
@@ -19,9 +20,9 @@ class Plane(Picture):
     """Displacement along the top eigenvector against sharpness minus 2/eta."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(
+        self.ax = _axes(
             figure,
-            "size of the displacement |x| along the top eigenvector",
+            "distance |x| from the bottom, along the top eigenvector",
             "sharpness − 2/η",
             "the two numbers",
         )
@@ -36,15 +37,20 @@ class Plane(Picture):
                 (0.98, 0.03, "right", "bottom", "4 returning ←"),
             )
         ]
-        (self.line,) = self.ax.plot([], [], "-", color=SHARPNESS, lw=1.1, alpha=0.8, animated=True)
+        (self.past,) = self.ax.plot([], [], "-", color="#dddddd", lw=0.9, animated=True)
+        (self.line,) = self.ax.plot([], [], "-", color=SHARPNESS, lw=1.4, animated=True)
         (self.branch,) = self.ax.plot([], [], ":", color="#000000", lw=1.6, animated=True)
         (self.dot,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=10, animated=True)
-        self.moving = [self.line, self.branch, self.dot]
+        self.moving = [self.past, self.line, self.branch, self.dot]
         self.limits: tuple[float, float] = (0, 0)
 
     def update(self, scene):
         x, y = np.abs(scene.x[-SHOWN:]), scene.y[-SHOWN:]
-        self.line.set_data(x, y)
+        if scene.training is not None and len(x) > 1:  # its two sides of the valley differ
+            x, y = (x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2
+        recent = slice(-RECENT if scene.training is not None else None, None)
+        self.past.set_data(x, y)
+        self.line.set_data(x[recent], y[recent])
         self.dot.set_data(x[-1:], y[-1:])
         branch = np.abs(scene.branch)
         self.branch.set_data(branch, np.full(len(branch), scene.branch_height))
@@ -60,8 +66,10 @@ class Plane(Picture):
 
     def alt(self, scene) -> str:
         return (
-            "A plane of displacement and sharpness minus the threshold. Now: |x| = "
-            f"{short(abs(scene.x[-1]))}, sharpness minus 2/η = {short(scene.y[-1])}."
+            "A plane: across, the distance from the bottom of the valley; up, sharpness minus the "
+            "threshold. The path goes round: up on the left, right above the line, down, and back "
+            f"below it. Now: |x| = {short(abs(scene.x[-1]))}, sharpness minus 2/η = "
+            f"{short(scene.y[-1])}."
         )
 
 
@@ -69,10 +77,10 @@ class Course(Picture):
     """Sharpness and displacement, step by step."""
 
     def build(self, figure) -> None:
-        upper = (0.145, 0.58, 0.815, 0.325)
-        lower = (0.145, 0.14, 0.815, 0.325)
-        self.above = self.axes(figure, "", "λ", "sharpness λ and 2/η", upper)
-        self.below = self.axes(figure, "step t", "x", "displacement x", lower)
+        upper = (0.17, 0.58, 0.79, 0.325)
+        lower = (0.17, 0.14, 0.79, 0.325)
+        self.above = _axes(figure, "", "λ", "sharpness λ and 2/η (dashed)", upper)
+        self.below = _axes(figure, "step t", "x", "place x: the side changes at each step", lower)
         self.above.tick_params(labelbottom=False)
         (self.edge,) = self.above.plot([], [], "--", color=THRESHOLD, lw=1.2, animated=True)
         (self.sharpness,) = self.above.plot([], [], color=SHARPNESS, lw=1.6, animated=True)
@@ -102,7 +110,7 @@ class Course(Picture):
 
     def alt(self, scene) -> str:
         return (
-            f"Sharpness and displacement over the last steps. Now: at step {scene.step} sharpness "
+            f"Sharpness, and the place x, over the last steps. Now: at step {scene.step} sharpness "
             f"is {short(scene.y[-1] + scene.edge)}, the threshold {short(scene.edge)}, x is "
             f"{short(scene.x[-1])}."
         )
@@ -112,11 +120,11 @@ class Slice(Picture):
     """The loss along the top eigenvector, with the present point and the next."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(
+        self.ax = _axes(
             figure,
-            "distance s along the top eigenvector v",
-            "loss − its least value here",
-            "the loss, sliced along v",
+            "place along the top eigenvector v",
+            "loss − its least here",
+            "the valley: the loss along v, and its parabola (dotted)",
         )
         (self.parabola,) = self.ax.plot([], [], ":", color="#000000", lw=1.4, animated=True)
         (self.loss,) = self.ax.plot([], [], color=LOSS, lw=1.8, animated=True)
@@ -139,7 +147,7 @@ class Slice(Picture):
     def alt(self, scene) -> str:
         return (
             "The loss along the top eigenvector, and the parabola with its curvature. Now: the "
-            f"parameters are at s = {short(scene.x[-1])} from the lowest point of the parabola."
+            f"parameters are {short(scene.x[-1])} from the lowest point of the parabola."
         )
 
 
@@ -147,7 +155,7 @@ class Losses(Picture):
     """The loss, which swings from step to step, and falls all the same."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(figure, "step t", "loss", "the loss, and its mean over two steps")
+        self.ax = _axes(figure, "step t", "loss", "the loss (grey), and its mean over two steps")
         (self.loss,) = self.ax.plot([], [], color="#b0b0b0", lw=1.0, animated=True)
         (self.mean,) = self.ax.plot([], [], color=LOSS, lw=1.8, animated=True)
         self.moving = [self.loss, self.mean]
@@ -169,6 +177,14 @@ class Losses(Picture):
 
     def alt(self, scene) -> str:
         return f"The loss over the last steps. Now: {short(scene.losses[-1])} at step {scene.step}."
+
+
+def _axes(figure, xlabel, ylabel, title, place=(0.17, 0.14, 0.79, 0.765)):
+    """Axes with room for numbers of six letters."""
+    ax = Picture.axes(figure, xlabel, ylabel, title, place)
+    ax.yaxis.set_label_coords(-0.17, 0.5)
+    ax.yaxis.set_major_formatter("{x:.6g}")
+    return ax
 
 
 def _room(value: float) -> float:

@@ -23,7 +23,7 @@ RUN = 10_000  # milliseconds that a run goes on for before its memory is read
 REST = 120_000  # milliseconds for what was begun to end by itself
 LATEST = 2_000  # milliseconds, after which a press has changed no number
 # One slider a page, each press of which changes a number, and trains nothing.
-SLIDERS = {"1": "lr", "2": "lr", "3": "alpha", "5": "scale", "6": "n", "7": "sigma", "8": "alpha"}
+SLIDERS = {"1": "lr", "2": "lr", "3": "drift", "5": "scale", "6": "n", "7": "sigma", "8": "alpha"}
 SLIDERS |= {"9": "lr", "10": "weight_decay", "11": "damping", "12": "vary"}
 # The only one of its page makes another network, and measures it: printed, not judged.
 REMAKES = {"4": "width"}

@@ -26,7 +26,7 @@ def _scene(module: str, name: str, key: str, *actions: tuple) -> Callable[[], by
         page.handle("skip", None)
         for action in actions:
             page.handle(*action)
-        while scene.working:
+        while scene.working or scene.running:
             scene.work(0.05)
         return page.image(key, still=True)
 

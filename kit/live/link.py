@@ -61,8 +61,8 @@ CASES: dict[str, Case] = {
         options=(("degree", 4),),
     ),
     "confident": Case(
-        "Cross-entropy: as the network becomes confident, diag p̂ − p̂p̂' goes to 0, and "
-        "sharpness with it.",
+        "Cross-entropy: where the network is certain, the cost hardly changes with its outputs. "
+        "So sharpness falls, and the Jacobian does not.",
         "spirals",
         (2, 32, 32, 3),
         4000,
@@ -77,7 +77,8 @@ CASES: dict[str, Case] = {
         smoothing=0.1,
     ),
     "linear": Case(
-        "A linear model: H = mean xx' does not depend on the weights. Only J grows.",
+        "A linear model: its curvature depends on the inputs alone, not on the weights. Only the "
+        "Jacobian grows.",
         "digits",
         (64, 10),
         400,
@@ -136,14 +137,13 @@ class Link(Scene):
         Control("run", "Run", "Run or pause", "Train, and measure as it goes"),
         Control("step", "Step", "Ten steps", "To the next measurement"),
         Control("again", "Restart", "Back to the start", "Back to step 0"),
-        Control("case", "case", "case", "What is trained, and how", options=TITLES),
+        Control("case", "case", "case", "What is trained, and how", options=TITLES, bar=True),
         Control(
             "width",
             "width",
             "width of the hidden layer, for the case of the first layer",
             "Of the hidden layer, where only the first layer is trained",
             values=WIDTHS,
-            bar=True,
         ),
     )
     pictures: ClassVar = {"plane": Plane, "course": Course, "shares": Shares, "spectrum": Spectrum}
@@ -151,8 +151,9 @@ class Link(Scene):
         "A classifier trains with cross-entropy on three spirals. So far sharpness and the "
         "Jacobian norm have risen together. It will learn all of its points. How do the two go on?",
         choices=CHOICES,
-        because="A confident network has p̂ near 0 or 1, and the cost is flat there: diag p̂ − p̂p̂' "
-        "goes to 0. Label smoothing, the next case, keeps p̂ away from it.",
+        because="Once the network is certain of a point, the cost there hardly changes when the "
+        "outputs do: the loss is flat. So sharpness falls, while the function goes on getting "
+        "steeper. Label smoothing, the next case, keeps the network from being certain.",
     )
     beats = (
         Beat("both rise; at 2/η they part.", (("case", "edge"), ("again", None), ("run", None))),
@@ -276,11 +277,15 @@ class Link(Scene):
                 return
 
     def changed(self, name: str) -> None:
-        if name == "width" and self.values["case"] != "width":
-            self.status = 'The width is of the case "first layer only".'
+        if name in self.idle():
             return
         self._restart()
         self.status = self.case.why
+
+    def idle(self) -> dict[str, str]:
+        if self.values["case"] == "width":
+            return {}
+        return {"width": 'The width is of the case "first layer only".'}
 
     def pressed(self, name: str) -> None:
         if name == "again" or self.training.steps >= self.case.steps:
@@ -314,9 +319,9 @@ class Link(Scene):
         return CHOICES[{(True, True): 0, (False, True): 1}.get(rises, 2)]
 
     def reveal(self) -> None:
-        self._go(self.case.steps)
-        self._look()
-        self.status = "Choose another case, and press Run."
+        self._go(2 * LOOK_EVERY)
+        self.running = self.training.diverged is None
+        self.status = self.case.why
 
     # What is said.
 
@@ -344,7 +349,7 @@ class Link(Scene):
             [
                 "λ(G)",
                 short(self.gauss_newton[-1]),
-                f"at step {self.looked[-1]}; what R adds is the rest",
+                f"at step {self.looked[-1]}; λ(H) has the part R of the errors, too",
             ],
             ["max ‖J‖₂", short(self.jacobian[-1]), f"at the start {short(self.jacobian[0])}"],
             ["loss", short(self.training.history["loss"][-1]), self.case.loss.replace("_", "-")],

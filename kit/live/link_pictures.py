@@ -20,9 +20,8 @@ class Plane(Picture):
     """Sharpness against the largest Jacobian norm, as a path."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(
-            figure, "max ‖J‖₂ (output per input)", "sharpness λ", "one path, from the open dot on"
-        )
+        title, place = "one path, from the open dot on", (0.145, 0.14, 0.765, 0.765)
+        self.ax = self.axes(figure, "max ‖J‖₂ (output per input)", "sharpness λ", title, place)
         self.ax.loglog()
         for axis in (self.ax.xaxis, self.ax.yaxis):
             axis.set_minor_locator(NullLocator())
@@ -31,7 +30,8 @@ class Plane(Picture):
         (self.start,) = self.ax.plot([], [], "o", mfc="w", mec=SHARPNESS, ms=9, animated=True)
         (self.dot,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=11, animated=True)
         (self.edge,) = self.ax.plot([], [], "--", color=THRESHOLD, lw=1.2, animated=True)
-        self.moving = [self.edge, self.path, self.start, self.dot]
+        self.name = _edge_name(self.ax)
+        self.moving = [self.edge, self.name, self.path, self.start, self.dot]
 
     def update(self, scene):
         J, lam = np.array(scene.jacobian), np.array(scene.sharpness)
@@ -40,6 +40,7 @@ class Plane(Picture):
         self.dot.set_data(J[-1:], lam[-1:])
         box = (_below(J.min()), _above(J.max()), _below(lam.min()), _above(lam.max()))
         self.edge.set_data(box[:2], [scene.threshold] * 2)
+        _place(self.name, scene.threshold, *box[2:])
         if box != self._drawn:
             self.ax.set_xlim(*box[:2])
             self.ax.set_ylim(*box[2:])
@@ -49,7 +50,8 @@ class Plane(Picture):
 
     def alt(self, scene) -> str:
         return (
-            "Sharpness against the largest Jacobian norm, on log axes. Now: from "
+            "A path in a plane, on log axes: across, the largest Jacobian norm; up, sharpness. "
+            "Where the two go together it leads up and to the right. Now: from "
             f"({short(scene.jacobian[0])}, {short(scene.sharpness[0])}) to "
             f"({short(scene.jacobian[-1])}, {short(scene.sharpness[-1])})."
         )
@@ -59,17 +61,19 @@ class Course(Picture):
     """H, G and J, step by step."""
 
     def build(self, figure) -> None:
-        upper, lower = (0.145, 0.58, 0.815, 0.325), (0.145, 0.14, 0.815, 0.325)
-        self.above = self.axes(figure, "", "λ", "sharpness λ(H), and λ(G) without R", upper)
+        upper, lower = (0.145, 0.58, 0.765, 0.325), (0.145, 0.14, 0.765, 0.325)
+        title = "sharpness λ(H); yellow: λ(G), without the errors' part R"
+        self.above = self.axes(figure, "", "λ", title, upper)
         self.below = self.axes(figure, "step t", "‖J‖₂", "largest Jacobian norm", lower)
         self.above.tick_params(labelbottom=False)
         (self.edge,) = self.above.plot([], [], "--", color=THRESHOLD, lw=1.2, animated=True)
+        self.name = _edge_name(self.above)
         (self.G,) = self.above.plot(
             [], [], "o", mfc=GAUSS_NEWTON, mec="#555555", mew=0.7, ms=4, animated=True
         )
         (self.H,) = self.above.plot([], [], color=SHARPNESS, lw=1.6, animated=True)
         (self.J,) = self.below.plot([], [], color=JACOBIAN, lw=1.6, animated=True)
-        self.moving = [self.edge, self.H, self.G, self.J]
+        self.moving = [self.edge, self.name, self.H, self.G, self.J]
 
     def update(self, scene):
         self.H.set_data(scene.steps, scene.sharpness)
@@ -77,6 +81,7 @@ class Course(Picture):
         self.G.set_data(scene.looked, scene.gauss_newton)
         self.edge.set_data([0, scene.case.steps], [scene.threshold] * 2)
         high = _above(max(max(scene.sharpness), max(scene.gauss_newton)))
+        _place(self.name, scene.threshold, 0, high)
         wanted = (scene.case.steps, high, _above(max(scene.jacobian)))
         if wanted != self._drawn:
             for ax, top in zip((self.above, self.below), wanted[1:], strict=True):
@@ -96,7 +101,8 @@ class Shares(Picture):
     """What each layer contributes to the largest eigenvalue of G."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(figure, "share of λ(G)", "", "each layer's share, at the last look")
+        title = "which layers the sharpness comes from"
+        self.ax = self.axes(figure, "share of λ(G)", "", title)
         self.ax.set_xlim(0, 1)
         self.bars = self.ax.barh([0], [0], color=LOSS, height=0.6, animated=True)
         self.words: list[Any] = []
@@ -133,11 +139,11 @@ class Spectrum(Picture):
     """The largest eigenvalues of H and of G."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(
-            figure, "rank of the eigenvalue", "eigenvalue", f"the {TOP} largest, at the last look"
-        )
+        title = f"the {TOP} largest curvatures: how many stand out?"
+        self.ax = self.axes(figure, "rank of the eigenvalue", "eigenvalue", title)
         self.ax.set_xlim(0.3, TOP + 0.7)
         self.ax.set_yscale("log")
+        self.ax.set_xticks(range(1, TOP + 1))
         (self.H,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=7, animated=True, label="H")
         (self.G,) = self.ax.plot(
             [], [], "s", mfc="none", mec="#555555", mew=1.3, ms=9, animated=True, label="G = H − R"
@@ -149,11 +155,11 @@ class Spectrum(Picture):
     def update(self, scene):
         H, G = scene.spectrum
         ranks = np.arange(1, len(H) + 1)
-        self.H.set_data(ranks, np.where(H > 0, H, np.nan))
-        self.G.set_data(np.arange(1, len(G) + 1), np.where(G > 0, G, np.nan))
         both = np.concatenate([H, G])
         top = float(both.max())
         box = (_below(float(both[both > 1e-4 * top].min())), _above(top))
+        self.H.set_data(ranks, np.where(box[0] < H, H, np.nan))
+        self.G.set_data(np.arange(1, len(G) + 1), np.where(box[0] < G, G, np.nan))
         if box != self._drawn:
             self.ax.set_ylim(*box)
         return box
@@ -164,6 +170,17 @@ class Spectrum(Picture):
             "The largest eigenvalues by rank. Now: of H "
             f"{', '.join(short(v) for v in H[:3])}; of G {', '.join(short(v) for v in G[:3])}."
         )
+
+
+def _edge_name(ax):
+    """The name of the dashed line, at its right end."""
+    style = {"fontsize": 9, "color": THRESHOLD, "va": "center", "animated": True}
+    return ax.text(1.0, 1.0, " 2/η", transform=ax.get_yaxis_transform(), **style)
+
+
+def _place(name, threshold: float, low: float, high: float) -> None:
+    name.set_position((1.0, threshold))
+    name.set_visible(low <= threshold <= high)
 
 
 def _above(value: float) -> float:

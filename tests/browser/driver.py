@@ -79,6 +79,10 @@ class LivePage:
     def expect_value(self, name: str, text, *, timeout: int = SOON) -> None:
         expect(self.cell(name).locator("b")).to_have_text(text, timeout=timeout)
 
+    def expect_rest(self) -> None:
+        """What goes on by itself has come to its end."""
+        expect(self.root.locator("button.kit-c-run.kit-on")).to_have_count(0, timeout=60_000)
+
     def expect_status(self, text, *, timeout: int = SOON) -> None:
         expect(self.root.locator(".kit-live-status")).to_have_text(text, timeout=timeout)
 

@@ -15,10 +15,16 @@ def test_the_page_opens_locked_reveals_and_hands_over_its_files():
     check_skipping(Link)
 
 
+def finish(scene):
+    while scene.running:
+        scene.work(1.0)
+
+
 @pytest.fixture(scope="module")
 def scene():
     scene = Link()
     scene.show()
+    finish(scene)
     return scene
 
 
@@ -141,3 +147,21 @@ def test_numbers_are_those_of_the_package(scene):
     assert scene.jacobian[-1] == pytest.approx(largest, rel=1e-4)
     assert sum(scene.shares.values()) == pytest.approx(1)
     assert scene.spectrum[0][0] == pytest.approx(scene.sharpness[-1], rel=1e-2)
+
+
+def test_after_the_guess_the_run_goes_on_before_the_readers_eyes():
+    scene = Link()
+    before = len(scene.steps)
+    scene.show(scene.answer())
+    assert scene.running
+    assert before < len(scene.steps) < scene.case.steps // scene.case.every
+    finish(scene)
+    assert scene.steps[-1] == scene.case.steps
+    assert scene.case.why in scene.status
+
+
+def test_the_width_is_idle_but_in_its_own_case():
+    scene = Link()
+    assert set(scene.idle()) == {"width"}
+    scene.do("case", "width")
+    assert scene.idle() == {}

@@ -276,13 +276,16 @@ function render({ model, el }) {
   let asked = false;
   function showVerdict(box) {
     const asking = box.classList.contains("kit-asking");
-    if (asked && !asking) {
+    const answered = asked && !asking;
+    asked = asking;
+    if (answered) {
       const verdict = box.querySelector(".kit-verdict");
+      const here = document.activeElement;
+      if (here && here !== document.body && !here.closest(".kit-ask")) return; // gone elsewhere
       verdict.tabIndex = -1;
       verdict.focus({ preventScroll: true });
-      if (verdict.textContent.trim()) verdict.scrollIntoView({ block: "nearest" });
+      verdict.scrollIntoView({ block: "nearest" });
     }
-    asked = asking;
   }
   function set(node, attribute, value) {
     if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);

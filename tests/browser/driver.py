@@ -39,6 +39,16 @@ class LivePage:
         button.focus()
         self.page.keyboard.press("Enter")
 
+    def unfold(self, name: str, *, opens: bool = True) -> None:
+        """Open what waits behind a button, by keyboard."""
+        button = self.root.locator(f"button.kit-{name}")
+        button.focus()
+        self.page.keyboard.press("Enter")
+        expect(button).to_have_attribute("aria-expanded", "true" if opens else "false")
+
+    def fold(self, name: str) -> None:
+        self.unfold(name, opens=False)
+
     def keys(self, name: str, *keys: str) -> None:
         """Focus a slider and press keys."""
         self.handle(name).focus()

@@ -115,6 +115,7 @@ def test_each_control_changes_the_number_that_it_should(open_page):
     live.press("step")
     expect(live.cell("batch sharpness")).to_be_visible()
     live.slide_to("batch_size", "full")
+    live.unfold("rest-button")
     live.control("activation").locator("select").select_option("tanh")
     live.expect_status(re.compile("A new run"))
     expect(live.root.locator(".kit-reason")).to_contain_text("Tanh is not positively homogeneous")
@@ -195,6 +196,15 @@ def test_on_a_phone_run_and_one_slider_stay_in_reach(open_page):
     page.keyboard.press("Enter")
     expect(live.handle("rescale")).to_be_visible()
     page.keyboard.press("Enter")
+    pictures = live.root.locator(".kit-picture")
+    expect(live.root.locator(".kit-counted")).to_have_text("picture 1 of 5")
+    page.get_by_role("button", name="Picture 5 of 5").focus()
+    page.keyboard.press("Enter")
+    expect(live.root.locator(".kit-counted")).to_have_text("picture 5 of 5")
+    expect(pictures.nth(4)).to_be_in_viewport(ratio=0.9)
+    expect(pictures.nth(0)).not_to_be_in_viewport()
+    page.get_by_role("button", name="Picture 1 of 5").click()
+    expect(live.root.locator(".kit-counted")).to_have_text("picture 1 of 5")
     live.press("run")
     live.wait_for_step(live.step() + 10)
     live.press("run")
@@ -216,6 +226,24 @@ def test_a_preset_with_other_data_keeps_its_batch_size(open_page):
     live.expect_status("Paused.")
     expect(live.root.locator(".kit-phase")).to_contain_text("Small batches")
     assert live.readout("batch_size") == "8"
+    seen.check()
+
+
+def test_a_wide_page_begins_with_two_pictures_and_few_controls(open_page):
+    seen, live = open_page()
+    pictures, widths = live.root.locator(".kit-picture"), live.control("hidden").locator("input")
+    shown = [picture.is_visible() for picture in pictures.all()]
+    assert shown == [True, True, False, False, False]
+    expect(widths).to_be_hidden()
+    live.unfold("unfold")
+    expect(pictures.nth(4)).to_be_visible()
+    live.unfold("rest-button")
+    expect(widths).to_be_visible()
+    assert violations(seen.page) == []
+    live.press("step")
+    live.expect_status("One step, to step 31.")
+    live.fold("unfold")
+    expect(pictures.nth(4)).to_be_hidden()
     seen.check()
 
 

@@ -232,8 +232,5 @@ class Batches(Evidence):
         rows.append(self.source())
         return rows
 
-    def summary(self) -> str:
-        return f"{self.title} {self.phase()}"
-
     def reveal(self) -> None:
         self.status = "Kept networks. Turn the learning rate; choose digits."

@@ -379,8 +379,5 @@ class Constrained(Evidence):
         rows.append(self.source())
         return rows
 
-    def summary(self) -> str:
-        return f"{self.title} {self.phase()}"
-
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"seed": 0, "steps": STEPS, "widths kept": list(WIDTHS)}

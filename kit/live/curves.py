@@ -15,9 +15,11 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from kit.contrast import means
-from kit.live.lettering import log_ticks
+from kit.live.lettering import log_ticks, spread
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
+
+ABOVE, APART = 0.025, 0.07  # of the height of the axes: a label over its line, and over the next
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,27 @@ class Curves(Picture):
         ax.xaxis.set_major_locator(FixedLocator(list(places.values())))
         ax.set_xticklabels([compact(v) for v in places])
         ax.tick_params(axis="x", labelsize=8 if len(places) < 6 else 6.8)
-        for x, y, label, strong in ends:
-            if label:
-                self._artists.append(
-                    ax.annotate(
-                        label,
-                        (x, y),
-                        (0, 7 if strong else 3),
-                        textcoords="offset points",
-                        ha="left" if x == min(places.values()) else "right",
-                        fontsize=8 if strong else 6.8,
-                        color=INK if strong else "#777777",
-                    )
+        self._name(ax, [end for end in ends if end[2]], min(places.values()))
+
+    def _name(self, ax, ends: list[tuple[float, float, str, bool]], first: float) -> None:
+        """A label above the end of each line, moved where another one stands."""
+        ends = sorted(ends, key=lambda end: end[1])
+        heights = [
+            float(ax.transAxes.inverted().transform(ax.transData.transform((x, y)))[1]) + ABOVE
+            for x, y, _, _ in ends
+        ]
+        for (x, _, label, strong), height in zip(ends, spread(heights, APART), strict=True):
+            self._artists.append(
+                ax.text(
+                    x,
+                    height,
+                    label,
+                    transform=ax.get_xaxis_transform(),
+                    ha="left" if x == first else "right",
+                    fontsize=8 if strong else 7,
+                    color=INK if strong else "#666666",
                 )
+            )
 
     @staticmethod
     def _limit(ax, axis: Axis, places, lows, highs) -> None:

@@ -14,6 +14,7 @@ from kit.live.evidence import RUN, Evidence
 from kit.live.league_pictures import ROWS, TITLES, Heat, Intervals
 from kit.live.question import Question
 from kit.live.scene import Beat, Control
+from kit.live.text import greek
 from kit.ranking import Tau, granulated_tau, kendall_tau
 from kit.registry import measures
 from kit.studies import LEAGUE
@@ -227,7 +228,7 @@ class League(Evidence):
         rows.append(["τ, all mixed", signed(pooled.tau), said(pooled)])
         if name in MEASURES:
             entry = measures()[name]
-            rows.append(["formula", entry.formula, entry.source])
+            rows.append(["formula", greek(entry.formula), entry.source])
             keeps = ", ".join(sorted(entry.invariances & {"layer-wise", "node-wise"}))
             survives = "survives rescaling" if keeps else "moves under rescaling"
             rows.append(["rescaling", survives, keeps or "another number for the same function"])
@@ -236,9 +237,6 @@ class League(Evidence):
             rows.append(["baseline", TITLES[name], "known without measuring the network"])
         rows.append(self.source())
         return rows
-
-    def summary(self) -> str:
-        return f"{self.title} {self.phase()}"
 
     def columns(self) -> dict[str, Any]:
         columns = super().columns()
@@ -254,7 +252,7 @@ COSTS = {
 
 def signed(value: float) -> str:
     """A tau with its sign; "–" where there is none."""
-    return f"{value:+.2f}" if np.isfinite(value) else "–"
+    return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
 def said(tau: Tau) -> str:

@@ -309,8 +309,5 @@ class Regularisers(Evidence):
         rows.append(self.source())
         return rows
 
-    def summary(self) -> str:
-        return f"{self.title} {self.phase()}"
-
     def reveal(self) -> None:
         self.status = "Kept networks. Turn a slider; switch the cost."

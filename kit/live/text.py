@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 STEPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)  # of a decade: halves and doubles stay exact
 
@@ -25,6 +26,19 @@ def short(value: float, digits: int = 3) -> str:
     if "e+" in text and abs(value) < 1e6:
         text = f"{float(text):.0f}"
     return text.replace("-", "−", 1) if value < 0 else text
+
+
+GREEK = {"lambda": "λ", "theta": "θ", "epsilon": "ε", "sigma": "σ", "Sigma": "Σ", "rho": "ρ"}
+GREEK |= {"eta": "η", "mu": "μ", "pi": "π"}
+
+
+def greek(text: str) -> str:
+    """A formula of a docstring with the letters that a page writes.
+
+    >>> greek("lambda_max(|theta| H |theta|), a theatre")
+    'λ_max(|θ| H |θ|), a theatre'
+    """
+    return re.sub(rf"(?<![A-Za-z])({'|'.join(GREEK)})(?![A-Za-z])", lambda m: GREEK[m[1]], text)
 
 
 def decades(low: float, high: float) -> tuple[float, ...]:

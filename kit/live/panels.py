@@ -16,6 +16,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -158,8 +159,9 @@ class Panel:
             for ax, strip in zip(axes, self.strips, strict=True)
         ]
         self._steps = float(FIRST_STEPS)
-        self._background = self._lettered = None
-        self._letters: list[tuple] = []
+        # By width, of frames and of stills: the axes; and with letters, what those were.
+        self._backgrounds: dict[int, Any] = {}
+        self._lettered: dict[int, tuple[list[tuple], Any]] = {}
         self._width = WIDTH
 
     def encode(
@@ -182,7 +184,7 @@ class Panel:
         """
         labels = labels or {}
         if width != self._width:
-            self._width, self._background = width, None
+            self._width = width
             self.figure.set_dpi(DPI * width / WIDTH)
         if since:
             history = {name: column[since:] for name, column in history.items()}
@@ -205,22 +207,24 @@ class Panel:
 
     def _restore(self, letters: list[tuple]) -> None:
         """The picture without its lines, drawn anew only where axes or letters have changed."""
-        if self._background is None:
+        width, box = self._width, self.figure.bbox
+        known, lettered = self._lettered.get(width, (None, None))
+        if width not in self._backgrounds:
             self.canvas.draw()
-            self._background = self.canvas.copy_from_bbox(self.figure.bbox)
-        elif letters == self._letters:
-            self.canvas.restore_region(self._lettered)
+            self._backgrounds[width] = self.canvas.copy_from_bbox(box)
+        elif letters == known:
+            self.canvas.restore_region(lettered)
             return
         else:
-            self.canvas.restore_region(self._background)
+            self.canvas.restore_region(self._backgrounds[width])
         for axes in self._axes:
             axes.draw_letters()
-        self._letters = letters
-        self._lettered = self.canvas.copy_from_bbox(self.figure.bbox)
+        self._lettered[width] = letters, self.canvas.copy_from_bbox(box)
 
     def clear(self) -> None:
         """Forget the limits, as for a new run."""
-        self._steps, self._background = float(FIRST_STEPS), None
+        self._steps = float(FIRST_STEPS)
+        self._forget()
         for axes in self._axes:
             axes.limits = None
 
@@ -233,7 +237,11 @@ class Panel:
         for axes in self._axes:
             changed = axes.set_limits(history, ghosts, labels, self._steps) or changed
         if changed:
-            self._background = None
+            self._forget()
+
+    def _forget(self) -> None:
+        self._backgrounds.clear()
+        self._lettered.clear()
 
     def _svg(self) -> bytes:
         buffer = io.BytesIO()

@@ -39,7 +39,7 @@ class Picture:
         self.figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
         self.canvas = FigureCanvasAgg(self.figure)
         self.moving: list[Artist] = []
-        self._background: Any = None
+        self._backgrounds: dict[int, tuple[Hashable, Any]] = {}  # by width: frames, stills
         self._drawn: Hashable = None
         self._width = WIDTH
         self.build(self.figure)
@@ -85,17 +85,18 @@ class Picture:
         `notes` go into the file: the settings and the seed of a download.
         """
         if width != self._width:
-            self._width, self._background = width, None
+            self._width = width
             self.figure.set_dpi(DPI * width / WIDTH)
         depends = self.update(scene)
         if kind == "svg":
             return noted(svg(self.figure), kind, notes or {})
-        if self._background is None or depends != self._drawn:
+        kept = self._backgrounds.get(width)
+        if kept is None or kept[0] != depends:
             self.canvas.draw()
-            self._background = self.canvas.copy_from_bbox(self.figure.bbox)
-            self._drawn = depends
+            self._backgrounds[width] = depends, self.canvas.copy_from_bbox(self.figure.bbox)
         else:
-            self.canvas.restore_region(self._background)
+            self.canvas.restore_region(kept[1])
+        self._drawn = depends
         for artist in self.moving:
             artist.axes.draw_artist(artist)
         content = encoded(self.canvas, still=still or kind == "png")

@@ -16,7 +16,7 @@ _HOME = {
     "Explorer": "explorer",
     "Question": "question",
     "Scene": "scene",
-    "ScenePage": "page",
+    "ScenePage": "scene_page",
     "Session": "session",
 }
 __all__ = sorted(_HOME)

@@ -110,6 +110,7 @@ class Controls:
     def __init__(self, session: Session, put: Put, names: Sequence[str] | None = None) -> None:
         self._put = put
         self._quiet = False
+        self._fixed: set[str] = set()
         self._clamped: dict[str, tuple[Any, float]] = {}  # what a slider was set to, and until when
         self.widgets: dict[str, widgets.Widget] = {}
         own = session.config is None
@@ -159,6 +160,15 @@ class Controls:
         """Accessible name and tooltip of each control, for the page."""
         return {name: {"label": TEXTS[name].name, "tip": TEXTS[name].tip} for name in self.widgets}
 
+    def keep_back(self, hide: Sequence[str], fix: Sequence[str], session: Session) -> list[str]:
+        """Hide controls, and switch others off for good; the names that are not here."""
+        for name in hide:
+            if name in self.widgets:
+                self.widgets[name].add_class("kit-hidden")
+        self._fixed |= set(fix)
+        self.sync(session)
+        return [name for name in (*hide, *fix) if name not in self.widgets]
+
     def sync(self, session: Session, names: Collection[str] | None = None) -> None:
         """Set controls to what the session has, without an echo: those named, or all."""
         if session.watching:
@@ -194,6 +204,8 @@ class Controls:
             self.widgets["momentum"].disabled = training.optimizer == "adam"
             if training.optimizer == "adam":
                 reasons.append("Adam has its own momentum.")
+        for name in self._fixed & self.widgets.keys():
+            self.widgets[name].disabled = True
         text = " ".join(reasons)
         if self.reason.value != text:
             self.reason.value = text
@@ -203,7 +215,7 @@ class Controls:
         """Run or Pause, and Repair where something broke."""
         run, broken = self.widgets["run"], session.training.diverged is not None
         run.description = "Pause" if session.running else "Run"
-        run.disabled = broken
+        run.disabled = broken or "run" in self._fixed
         (run.add_class if session.running else run.remove_class)("kit-on")
         repair = self.widgets["repair"]
         repair.layout.display = None if broken else "none"
@@ -347,19 +359,3 @@ class Controls:
             readout_format=form,
             description=TEXTS[name].label,
         )
-
-
-def parse_widths(text: str) -> tuple[int, ...]:
-    """Hidden widths from text: "64, 64" -> (64, 64); none for a linear model.
-
-    >>> parse_widths("64, 32"), parse_widths("")
-    ((64, 32), ())
-    """
-    parts = [part for part in text.replace(",", " ").split() if part]
-    try:
-        hidden = tuple(int(part) for part in parts)
-    except ValueError:
-        hidden = (0,)
-    if any(width < 1 or width > 512 for width in hidden) or len(hidden) > 6:
-        raise ValueError(f"widths: got {text!r}; takes up to 6 numbers from 1 to 512, as in 64, 64")
-    return hidden

@@ -12,21 +12,23 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from kit.checks import check_one_of
 from kit.live import words
-from kit.live.controls import OPTIMIZERS, Controls, parse_widths
+from kit.live.controls import OPTIMIZERS, Controls
 from kit.live.follower import Follower
 from kit.live.page import LivePage
 from kit.live.panels import PANELS, WIDTH, Panel
 from kit.live.picture import noted
 from kit.live.question import Question
+from kit.live.replay import Plan, here
 from kit.live.scene import Beat
 from kit.live.session import WATCHING, Session, ready_process
 from kit.live.swings import SwingPicture
+from kit.live.text import parse_widths
 from kit.presets import PRESETS
 from kit.recorder import Recorder
 from kit.stored import stored_run
@@ -34,6 +36,10 @@ from kit.training import Training
 
 PICTURES = {"samples": SwingPicture}  # besides those of columns
 FIRST_STEPS = 30  # of the picture that a page opens on
+ELSEWHERE = (
+    "its run is of another machine or build; at the edge of stability such paths part, so compare "
+    "with the saved JSON of that run"
+)
 BEGINNING = "This is how a run begins. What comes next?"
 
 
@@ -85,6 +91,7 @@ class Explorer(LivePage):
         self.session = Session(source, auto_cadence=auto_cadence)
         if preset is not None:
             self._first_steps()
+            self._opened = Plan(source, (), FIRST_STEPS)  # what needs no link
         self._stored = None if question is None else stored_run(preset)
         self._panels = {key: Panel(key) for key in panels if key in PANELS}
         self._pictures = {key: PICTURES[key]() for key in panels if key in PICTURES}
@@ -169,6 +176,52 @@ class Explorer(LivePage):
     def answer(self) -> str | float:
         return self.question.answer(self._stored)
 
+    # Links.
+
+    def to_link(self) -> str:
+        if self.session.config is None:
+            raise ValueError("to_link: a run of one's own has no link; save(path) keeps it")
+        return super().to_link()
+
+    def keep_back(self, hide: Sequence[str], fix: Sequence[str]) -> list[str]:
+        return self._controls.keep_back(hide, fix, self.session)
+
+    def settings(self) -> dict[str, str]:
+        session = self.session
+        if session.config is None:
+            return {}
+        steps, changes = self.training.steps, self.training.interventions
+        plan = session.plan or Plan.of(session.config, changes, steps)
+        if plan == self._opened:
+            return {}
+        return plan.write() | {"on": here()}
+
+    def follow(self, settings: Mapping[str, str]) -> list[str]:
+        if not settings:
+            return []
+        if self.session.config is None:
+            return ["this run is one's own, and takes no link"]
+        parts = dict(settings)
+        on = parts.pop("on", None)
+        plan, faults = Plan.read(parts)
+        if plan.steps is None:
+            plan = replace(plan, steps=FIRST_STEPS)
+        ghosts = self.session.ghosts
+        try:
+            self.session.replay(plan)
+        except ValueError as error:
+            return [*faults, str(error)]
+        if plan.start.dataset == self._opened.start.dataset:
+            self.session.ghosts = ghosts
+        self._new_pictures()
+        if on not in (None, here()):
+            faults.append(ELSEWHERE)
+        return faults
+
+    def tell(self, sentence: str) -> None:
+        self.session.note = sentence
+        self.session.status, self.session.version = sentence, self.session.version + 1
+
     def reveal(self) -> None:
         """The stored run, faint, to its end, with the threshold and the guess."""
         guess = self.prediction.guess
@@ -220,14 +273,18 @@ class Explorer(LivePage):
         if session.epoch != self._epoch:
             if name != "reset":
                 self._first_steps()
-            self._epoch = session.epoch
-            for panel in self._panels.values():
-                panel.clear()
+            self._new_pictures()
         if session.running:  # else `still` follows, which says it once the numbers are there
             self.show_controls()
             now = self.words()
             self._say(now)
             self._stage.count(now["numbers"], now["phase"])
+
+    def _new_pictures(self) -> None:
+        """For a new run."""
+        self._epoch = self.session.epoch
+        for panel in self._panels.values():
+            panel.clear()
 
     def _with_optimizer(self, title: str):
         config = self.session.config

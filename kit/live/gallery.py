@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kit.live.page import ScenePage
 from kit.live.scene import Scene
+from kit.live.scene_page import ScenePage
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "images"
 

@@ -6,7 +6,7 @@ leaves the newest value. Everything else happens in the live loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -22,6 +22,7 @@ class Knobs:
 
     def __init__(self, scene: Scene, put: Put) -> None:
         self._put, self._quiet = put, False
+        self._fixed: set[str] = set()
         self.scene = scene
         self.widgets: dict[str, widgets.Widget] = {}
         buttons, bar, drawer, group = [], [], [], ""
@@ -51,6 +52,15 @@ class Knobs:
         """Accessible name and tooltip of each control, for the page."""
         return {c.name: {"label": c.full, "tip": c.tip or c.full} for c in self.scene.controls}
 
+    def keep_back(self, hide: Sequence[str], fix: Sequence[str]) -> list[str]:
+        """Hide controls, and switch others off for good; the names that are not here."""
+        for name in hide:
+            if name in self.widgets:
+                self.widgets[name].add_class("kit-hidden")
+        self._fixed |= set(fix)
+        self.sync()
+        return [name for name in (*hide, *fix) if name not in self.widgets]
+
     def sync(self, skip: str | None = None) -> None:
         """Set the widgets to what the scene has, without an echo; `skip`: the one just turned."""
         self._quiet = True
@@ -63,7 +73,7 @@ class Knobs:
             self._quiet = False
         why = self.scene.idle()
         for name, widget in self.widgets.items():
-            widget.disabled = name in why
+            widget.disabled = name in why or name in self._fixed
             (widget.add_class if name in why else widget.remove_class)("kit-off")
         self.why_idle.value = " ".join(dict.fromkeys(why.values()))
         run = self.widgets.get("run")

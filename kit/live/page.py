@@ -1,30 +1,28 @@
-"""What every live page has: pictures that move, a question first, a lecture, files to take away.
+"""What every live page has: pictures that move, a question first, a lecture, links, files.
 
-`LivePage` drives any run or scene through `kit.live.loop`; `ScenePage` shows a `Scene`:
-
-from kit.live import ScenePage
-ScenePage(MyScene())
+`LivePage` drives any run or scene through `kit.live.loop`: `kit.live.scene_page` shows a `Scene`,
+`kit.live.explorer` a training run.
 """
 
 from __future__ import annotations
 
-import csv
 import html
 import io
 import json
-import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as widgets
 
+from kit.live.address import Link, not_taken
 from kit.live.allocator import give_back
-from kit.live.knobs import Knobs
+from kit.live.export import as_csv, plain
 from kit.live.loop import LiveLoop
 from kit.live.panels import WIDTH
 from kit.live.question import Prediction, Question
-from kit.live.scene import Beat, Scene
+from kit.live.scene import Beat
 from kit.live.stage import Stage
 
 WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
@@ -35,6 +33,7 @@ TOOLS = {
     "commit": ("This is my guess", "Commit to this guess", "Then the page shows what happens"),
     "skip": ("Show me without guessing", "Show me without guessing", "The saved run will say so"),
     "download": ("Download", "Download pictures and data", "PNG, SVG, CSV and JSON, in one zip"),
+    "share": ("Copy link", "Copy a link to this", "It opens the page with these settings"),
     "lecture": ("Lecture mode", "Lecture mode", "Large letters; arrow keys go from beat to beat"),
     "back": ("←", "Previous beat", "The beat before"),
     "next": ("→", "Next beat", "The next beat"),
@@ -68,6 +67,8 @@ class LivePage(widgets.VBox):
         self.prediction = Prediction("" if question is None else question.prompt)
         self.prediction.skipped = question is None
         self._beats, self._beat = tuple(beats), -1
+        self._link = Link()  # that the page was opened with
+        self._waiting = False  # whether its settings wait for the guess
 
     def _lay_out(self, controls: widgets.Widget, names: Mapping[str, Mapping[str, str]]) -> None:
         """Put everything in its place; the last step of a subclass's constructor."""
@@ -123,7 +124,7 @@ class LivePage(widgets.VBox):
         self._reflect.observe(
             lambda change: self._loop.mailbox.put("reflect", change["new"]), "value"
         )
-        names = ("download", "lecture") if self._beats else ("download",)
+        names = ("download", "share", "lecture") if self._beats else ("download", "share")
         tools = widgets.Box([self._tool(name) for name in names]).add_class("kit-tools")
         return widgets.VBox([tools, self._reflect]).add_class("kit-foot")
 
@@ -196,6 +197,22 @@ class LivePage(widgets.VBox):
     def show_controls(self) -> None:
         """Bring the controls in line with the state."""
 
+    def keep_back(self, hide: Sequence[str], fix: Sequence[str]) -> list[str]:
+        """Hide controls, and switch others off, as a teacher's link says; names not known."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, str]:
+        """What a link must name so that the page is as it is now."""
+        raise NotImplementedError
+
+    def follow(self, settings: Mapping[str, str]) -> list[str]:
+        """Be as a link says; what was not taken, a sentence each."""
+        raise NotImplementedError
+
+    def tell(self, sentence: str) -> None:
+        """Make this the status."""
+        raise NotImplementedError
+
     # What the reader does (kit.live.loop.Show).
 
     def handle(self, name: str, value: Any) -> None:
@@ -207,6 +224,10 @@ class LivePage(widgets.VBox):
             self.prediction.reflection = str(value)
         elif name == "download":
             self._stage.hand_over("sharpness-kit.zip", "application/zip", self.files())
+        elif name == "share":
+            self._stage.share(self.link().without_guess().query)
+        elif name == "address":
+            self._open(Link.read(str(value)))
         elif name == "lecture":
             on = not self._stage.lecture
             self._stage.lecture = on
@@ -236,6 +257,48 @@ class LivePage(widgets.VBox):
         self.add_class("kit-answered")
         self.reveal()
         self._answers += 1
+        if self._waiting:
+            self._follow()
+        if self.running():  # else the rest says it
+            self.show_controls()
+            self._say(self.words())
+
+    # Links.
+
+    def to_link(self) -> str:
+        """A query, "?lr=0.2", that opens this page as it is now, once the reader has guessed."""
+        return f"?{self.link().without_guess().query}"
+
+    def link(self) -> Link:
+        """The page as it is now; before the guess, the link that waits for it."""
+        if self._waiting:
+            return self._link
+        prediction, guess = self.prediction, None
+        if self.question is not None and not prediction.open:
+            guess = "skip" if prediction.skipped else self.question.text(prediction.guess)
+        return replace(self._link, settings=self.settings(), guess=guess, faults=[])
+
+    def _open(self, link: Link) -> None:
+        """The page was opened with a link, or reloaded."""
+        unknown = self.keep_back(link.hide, link.fix)
+        self._link, self._waiting = link, True
+        link.faults.extend(f"there is no control “{name}” here" for name in unknown)
+        if not self.prediction.open:
+            self._follow()
+        elif link.guess is not None:
+            try:
+                guess = None if link.guess == "skip" else self.question.parse(link.guess)
+            except ValueError as error:
+                link.faults.append(str(error))
+            else:
+                self._done_asking(guess)
+
+    def _follow(self) -> None:
+        """Do what the link says, and say what could not be done."""
+        self._waiting = False
+        said = not_taken([*self._link.faults, *self.follow(self._link.settings)])
+        if said:
+            self.tell(said)
 
     def _go_to_beat(self, index: int) -> None:
         if not self._beats:
@@ -288,6 +351,7 @@ class LivePage(widgets.VBox):
                 self._describe()
                 self.show_controls()
                 self._say(words)
+                self._stage.address = self.link().query
                 give_back()
 
     def _stamp(self) -> tuple[int, int]:
@@ -319,6 +383,8 @@ class LivePage(widgets.VBox):
         elif kind == "point" and content.get("key") in self._keys:
             place = float(content["across"]), float(content["down"])
             self._loop.mailbox.put(f"point {content['key']}", place)
+        elif kind == "address":
+            self._loop.mailbox.put("address", content.get("query", ""))
         elif kind == "beat":
             self._loop.mailbox.put("next" if content.get("by", 1) > 0 else "back", None)
 
@@ -353,110 +419,3 @@ class LivePage(widgets.VBox):
         """What a picture that is kept says about itself."""
         state = {name: value for name, value in self.state().items() if name != "history"}
         return {"Software": "sharpness-kit", "Settings": json.dumps(plain(state))}
-
-
-class ScenePage(LivePage):
-    """A page that shows a `Scene`: its pictures beside its controls."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self._pictures = {key: kind() for key, kind in scene.pictures.items()}
-        super().__init__(scene.title, list(scene.pictures), scene.question, scene.beats)
-        self._stage.pointable = list(scene.pointable)
-        self._knobs = Knobs(scene, self._loop.mailbox.put)
-        self._lay_out(self._knobs.box, self._knobs.names())
-
-    def version(self) -> int:
-        return self.scene.version
-
-    def image(self, key: str, *, still: bool = False, kind: str | None = None) -> bytes:
-        width = WIDTH if still else self._width
-        notes = None if kind is None else self.notes()
-        picture = self._pictures[key]
-        return picture.encode(self.scene, still=still, kind=kind, width=width, notes=notes)
-
-    def alt(self, key: str) -> str:
-        return self._pictures[key].alt(self.scene)
-
-    def words(self) -> dict[str, Any]:
-        scene = self.scene
-        return {
-            "phase": scene.phase(),
-            "status": scene.status,
-            "numbers": scene.numbers(),
-            "broken": False,
-        }
-
-    def summary(self) -> str:
-        return self.scene.summary() or "\n".join(map(self.alt, self._keys))
-
-    def answer(self) -> str | float:
-        return self.scene.answer()
-
-    def reveal(self) -> None:
-        self.scene.show(self.prediction.guess)
-
-    def do(self, name: str, value: Any) -> None:
-        self.scene.do(name, value)
-        refused = self.scene.status.startswith("Not done")
-        self._knobs.sync(skip=None if refused else name)
-        shows = {control.name: control.shows for control in self.scene.controls}.get(name)
-        if shows:
-            self._stage.look(shows)
-        words = self.words()
-        if self.running():  # else `still` follows, which says it once the pictures are there
-            self._say(words)
-        self._stage.count(words["numbers"], words["phase"])
-
-    def pointed(self, key: str, across: float, down: float) -> None:
-        place = self._pictures[key].point(across, down)
-        if place is not None:
-            self.scene.version += 1
-            self.scene.point(key, place)
-            self._knobs.sync()
-
-    def show_controls(self) -> None:
-        self._knobs.sync()
-
-    def columns(self) -> Mapping[str, Sequence[float]]:
-        return self.scene.columns()
-
-    def state(self) -> dict[str, Any]:
-        return {"format": "sharpness-kit scene 1", "page": self.scene.title} | {
-            "settings": self.scene.settings()
-        }
-
-    def running(self) -> bool:
-        return self.scene.running or self.scene.working
-
-    def work(self, seconds: float) -> None:
-        self.scene.work(seconds)
-
-    def lost(self) -> None:
-        """The page has stopped answering: closed, hidden, asleep, or the network is gone."""
-        self.scene.do("pause", "Paused: the page was not seen for 10 seconds. Press Run to go on.")
-
-
-def as_csv(columns: Mapping[str, Sequence[float]]) -> str:
-    """Columns as text, with their names above; empty where nothing was measured.
-
-    >>> as_csv({"step": [0.0, 1.0], "loss": [0.5, math.nan]})
-    'step,loss\\r\\n0.0,0.5\\r\\n1.0,\\r\\n'
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow(["" if isinstance(v, float) and math.isnan(v) else v for v in row])
-    return buffer.getvalue()
-
-
-def plain(value: Any) -> Any:
-    """What JSON can hold: NaN and infinity become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value

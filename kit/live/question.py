@@ -39,6 +39,29 @@ class Question:
         if bool(self.choices) == (self.number is not None):
             raise ValueError("question: takes either choices or the limits of a number")
 
+    def text(self, guess: str | float) -> str:
+        """A guess as a link writes it: a number, or the place of a choice, from 1."""
+        return str(self.choices.index(guess) + 1) if self.choices else f"{guess:g}"
+
+    def parse(self, text: str) -> str | float:
+        """The guess that a link writes so; ValueError that says what there is.
+
+        >>> Question("Up or down?", choices=("up", "down")).parse("2")
+        'down'
+        """
+        if self.choices:
+            if text not in (places := [str(i + 1) for i in range(len(self.choices))]):
+                raise ValueError(f"guess: got {text!r}; takes one of {', '.join(places)}")
+            return self.choices[int(text) - 1]
+        low, high = self.number
+        try:
+            guess = float(text)
+        except ValueError:
+            guess = math.nan
+        if not low <= guess <= high:
+            raise ValueError(f"guess: got {text!r}; takes a number from {low:g} to {high:g}")
+        return guess
+
     def verdict(self, guess: str | float, answer: str | float) -> str:
         """How near a guess was, in words."""
         if self.choices:

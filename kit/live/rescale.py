@@ -37,7 +37,13 @@ SPREADS = tuple(round(0.1 * k, 1) for k in range(16))
 DECAYS = (0.0, 0.001, 0.003, 0.01, 0.03)
 FIRST = ("sharpness", "invariant_sharpness_layer")
 ORDER = (*FIRST, *(name for name in QUICK if name not in FIRST))
-CHOICES = ("it stays as it is", "it grows about thirtyfold", "it grows a hundredfold, by α²")
+CHOICES = (
+    "it stays as it is",
+    "it grows about tenfold, by α",
+    "it grows more than twentyfold, but by less than α²",
+    "it grows a hundredfold, by α²",
+)
+LIMITS = (3.0, 20.0, 90.0)  # between the choices
 OUTCOMES = {
     "blow-up": "blew up",
     "collapse": "collapsed",
@@ -54,8 +60,14 @@ class Rescale(Scene):
 
     title = "Is sharpness a property of the function?"
     controls = (
-        Control("run", "Train on", "Train on from the rescaled network, or pause", "300 steps"),
-        Control("step", "Step", "One step", "A single training step"),
+        Control(
+            "run",
+            "Train on",
+            "Train on from the rescaled network, or pause",
+            "300 steps",
+            shows="after",
+        ),
+        Control("step", "Step", "One step", "A single training step", shows="after"),
         Control("undo", "Undo", "Undo the rescaling", "Back to the trained network"),
         Control(
             "alpha",
@@ -65,13 +77,17 @@ class Rescale(Scene):
             values=FACTORS,
             form="× {:.3g}",
             bar=True,
+            shows="measures",
         ),
         Control(
             "spread",
-            "nodes",
-            "spread of the factors of the nodes",
-            "Each hidden unit times a random factor, its outgoing weights divided by it",
+            "unit factors",
+            "spread of the factors of the hidden units",
+            "Each hidden unit times a random factor, its outgoing weights divided by it. 0.3: "
+            "factors of about 1.35 or its inverse",
             values=SPREADS,
+            group="Hidden units (nodes)",
+            shows="measures",
         ),
         Control(
             "decay",
@@ -79,6 +95,8 @@ class Rescale(Scene):
             "weight decay mu",
             "Adds μ/2 ‖θ‖² to what is descended",
             values=DECAYS,
+            group="What is descended",
+            shows="after",
         ),
     )
     pictures: ClassVar = {
@@ -93,8 +111,9 @@ class Rescale(Scene):
         "The first layer is multiplied by α = 10, the last one divided by 10. The outputs are the "
         "same, to rounding. What does sharpness do?",
         choices=CHOICES,
-        because="Only the blocks of the divided layer grow by α²; the directions that mix layers "
-        "grow less. What is measured in a metric that rescales along does not move.",
+        because="Curvature within the divided layer grows by α² = 100. But the sharpest direction "
+        "had parts in every layer, and so sharpness grows by less. Measures that rescale along, "
+        "drawn in blue, do not move.",
     )
     beats = (
         Beat("a trained network, at 2/η.", (("undo", None),)),
@@ -221,8 +240,7 @@ class Rescale(Scene):
 
     def answer(self) -> str:
         factor = self.orbit.ratio("sharpness", self.orbit.at(10.0))
-        sizes = dict(zip(CHOICES, (1.0, 30.0, 100.0), strict=True))
-        return min(CHOICES, key=lambda choice: abs(math.log(factor / sizes[choice])))
+        return CHOICES[sum(factor >= limit for limit in LIMITS)]
 
     def reveal(self) -> None:
         self.values["alpha"] = 10.0
@@ -261,25 +279,62 @@ class Rescale(Scene):
         if left:
             return f"Measured {len(self.ratios)} of {len(ORDER)}."
         moved = sum(abs(r - 1) > STILL for r in self.ratios.values())
+        if self.trained:
+            had = f"{moved} of {len(ORDER)} measures had moved; the outputs had not"
+            return f"Before training on, {had}."
         return f"{moved} of {len(ORDER)} measures have moved; the function has not."
+
+    @property
+    def earlier(self) -> str:
+        """Said of what was measured before the training that is under way, or done."""
+        return "before training on" if self.trained else ""
 
     def numbers(self) -> list[list[str]]:
         value = self.base.history["sharpness"][-1]
         ratio, layer = (self.ratios.get(n, math.nan) for n in FIRST)
         alpha = self.values["alpha"]
         limit = max(alpha, 1 / alpha) ** 2
+        earlier = f"{self.earlier}; " if self.earlier else ""
+        power = "α²" if alpha >= 1 else "1/α²"
         rows = [
-            ["outputs changed by", f"{self.change:.0e}", "of the largest: rounding"],
-            ["sharpness λ", short(value * ratio), f"× {short(ratio)}; before {short(value)}"],
-            ["λ(S), layer metric", f"× {short(layer)}", "after over before"],
-            ["α²", short(limit), "the factor of the blocks of the divided layer"],
+            [
+                "outputs changed by",
+                f"{self.change:.0e}" if self.change else "0",
+                f"{earlier}of the largest: rounding",
+            ],
+            [
+                f"sharpness λ{', ' if earlier else ''}{self.earlier}",
+                short(value * ratio),
+                f"× {short(ratio)}; before the rescaling {short(value)}",
+            ],
+            ["λ(S), layer metric", f"× {short(layer)}", f"{earlier}after the rescaling / before"],
+            [
+                power,
+                short(limit),
+                "by α alone: the factor of curvature within the layer made smaller",
+            ],
             ["threshold 2/η", short(2 / LR), f"η = {LR}"],
         ]
+        if self.trained:
+            rows[1:1] = self._now()
+        if self.values["spread"]:
+            typical = short(math.exp(self.values["spread"]))
+            remark = f"typical; e to the power {self.values['spread']:g}"
+            rows.append(["factors of the units", f"{typical} or 1/{typical}", remark])
         if self.values["decay"]:
             pair = [self.orbit.penalised(m, self.values["decay"]) for m in self._both()]
             remark = f"before {short(pair[0])}: with weight decay it is not invariant"
             rows.append(["loss + μ/2 ‖θ‖²", short(pair[1]), remark])
         return rows
+
+    def _now(self) -> list[list[str]]:
+        """What the training that goes on has come to."""
+        last = {name: self.run.history[name][-1] for name in ("sharpness", "loss")}
+        step, broken = f"{self.trained} steps on", self.run.diverged is not None
+        return [
+            ["sharpness λ, now", short(last["sharpness"]), f"{step}, broken" if broken else step],
+            ["loss, now", short(last["loss"]), f"before {short(self.base.history['loss'][-1])}"],
+        ]
 
     def _both(self):
         return self.base.model, self.model

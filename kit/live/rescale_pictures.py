@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from kit.curvature import matrix
-from kit.live.panels import INVARIANT, LOSS, SHARPNESS, THRESHOLD
-from kit.live.picture import SOFT, Picture
+from kit.live.panels import HEIGHT, INVARIANT, LOSS, SHARPNESS, THRESHOLD, WIDTH
+from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 from kit.models import mlp
 from kit.objective import Objective
@@ -19,6 +19,8 @@ LR, STEPS_BEFORE, STEPS_AFTER = 0.5, 150, 300
 LARGER = (1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0)
 FACTORS = (*(1 / f for f in reversed(LARGER)), 1.0, *LARGER)
 STILL = 1e-3  # relative change up to which a measure has not moved
+ENDS = FACTORS[0] / 1.4, 1.4 * FACTORS[-1]  # of axes: the dots at the ends fit in
+NAME_SIZE = 8.8  # points: over 9 pixels where a phone shows the picture
 AT = torch.linspace(-1, 1, 41)
 NAMES = {
     "sharpness": "sharpness λ",
@@ -44,11 +46,12 @@ class Measures(Picture):
     """Every measure, after over before: what moved and what did not."""
 
     def build(self, figure) -> None:
-        place = (0.315, 0.14, 0.645, 0.765)
-        self.ax = self.axes(figure, "after the rescaling / before", "", "every measure", place)
+        place = (0.36, 0.145, 0.6, 0.775)
+        self.ax = self.axes(figure, "after the rescaling / before", "", "", place)
         rows = np.arange(len(QUICK))[::-1]
         self.rows = dict(zip(QUICK, rows, strict=True))
-        self.ax.set_yticks(rows, [NAMES[name] for name in QUICK], fontsize=7.6)
+        names = [NAMES[name].replace("H_q", "$H_q$") for name in QUICK]
+        self.ax.set_yticks(rows, names, fontsize=NAME_SIZE, color=INK)
         self.ax.set_ylim(-0.7, len(QUICK) - 0.3)
         self.ax.set_xscale("log")
         self.ax.axvline(1, color=THRESHOLD, lw=1)
@@ -67,15 +70,21 @@ class Measures(Picture):
         self.stayed.set_data([1.0] * len(stayed), [self.rows[n] for n in stayed])
         sizes = [max(r, 1 / r) for r in moved.values() if r > 0]
         reach = 10.0 ** math.ceil(math.log10(max(*sizes, 9.0, 1.0) * 1.2)) if sizes else 10.0
-        self.ax.set_xlim(1 / reach, reach)
-        return reach
+        depends = reach, scene.earlier
+        if depends != self._drawn:
+            self.ax.set_xlim(1 / reach, reach)
+            _title(self.ax, "sixteen measures: ● moved, ◆ stayed", scene, x=-0.57)
+        return depends
 
     def alt(self, scene) -> str:
         moved = [NAMES[n] for n, r in scene.ratios.items() if abs(r - 1) > STILL]
         text = ", ".join(moved) or "none"
+        largest = max(scene.ratios, key=lambda n: abs(math.log(max(scene.ratios[n], 1e-12))))
+        most = f"; most of all {NAMES[largest]}, times {short(scene.ratios[largest])}"
         return (
-            f"A row for each measure. Now: {len(moved)} of {len(scene.ratios)} known ones have "
-            f"moved: {text}."
+            "A row for each measure: across, on a log axis, its value after the rescaling over "
+            f"that before. Those in the middle stayed. Now: {len(moved)} of {len(scene.ratios)} "
+            f"known ones have moved: {text}{most if moved else ''}."
         )
 
 
@@ -83,11 +92,9 @@ class Factor(Picture):
     """How sharpness goes with alpha, and the alpha^2 that it cannot pass."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(
-            figure, "rescaling factor α", "λ after / before", "sharpness along the orbit"
-        )
+        self.ax = self.axes(figure, "rescaling factor α", "λ after the rescaling / before", "")
         self.ax.loglog()
-        self.ax.set_xlim(FACTORS[0], FACTORS[-1])
+        self.ax.set_xlim(*ENDS)
         self.ax.set_ylim(0.3, 2e4)
         alpha = np.array([FACTORS[0], 1, FACTORS[-1]])
         limit = np.maximum(alpha, 1 / alpha) ** 2
@@ -96,10 +103,11 @@ class Factor(Picture):
         (self.curve,) = self.ax.plot([], [], ".-", color=SHARPNESS, lw=1.6, animated=True)
         (self.dot,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=11, animated=True)
         place = {"fontsize": 9.5, "animated": True}
+        right = place | {"ha": "right"}
         self.words = [
-            self.ax.text(0.016, 5000, "α⁻², α²", color=THRESHOLD, **place),
-            self.ax.text(30, 0.5, "λ(S)", color=INVARIANT, **place),
-            self.ax.text(28, 120, "λ", color=SHARPNESS, **place),
+            self.ax.text(1.0, 5000, "α² or 1/α², whichever is larger", ha="center", **place),
+            self.ax.text(90, 0.8, "λ(S), layer metric: stays", color=INVARIANT, va="top", **right),
+            self.ax.text(0.0085, 7, "sharpness λ", color=SHARPNESS, **place),
         ]
         self.moving = [self.limit, self.layer, self.curve, self.dot, *self.words]
 
@@ -114,11 +122,19 @@ class Factor(Picture):
             text.set_visible(scene.revealed)
         known = scene.ratios.get("sharpness", math.nan)
         self.dot.set_data([scene.values["alpha"]], [known])
-        return scene.revealed
+        spread = scene.values["spread"]
+        high = 2e4 if not known > 1e4 else 10.0 ** math.ceil(math.log10(3 * known))
+        depends = scene.revealed, scene.earlier, bool(spread), high
+        if depends != self._drawn:
+            self.ax.set_ylim(0.3, high)
+            line = " (line: unit factors 0)" if spread else ""
+            _title(self.ax, f"sharpness of one function{line}", scene)
+        return depends
 
     def alt(self, scene) -> str:
         return (
-            "Sharpness against the rescaling factor, on log axes. Now: at α = "
+            "Rescaling factor α across, sharpness after over before up, on log axes: a valley with "
+            "its floor at α = 1, below a dotted one, α² or 1/α². λ(S) is flat. Now: at α = "
             f"{short(scene.values['alpha'])} it is {short(scene.ratios.get('sharpness', math.nan))}"
             " times what it was."
         )
@@ -132,41 +148,42 @@ class Quotient(Picture):
             figure, "w₁", "w₂", "the smallest case: f = w₂ relu(w₁x), one line a function"
         )
         self.ax.loglog()
-        self.ax.set_xlim(0.04, 25)
-        self.ax.set_ylim(0.04, 25)
-        w = np.array([0.02, 50])
+        self.ax.set_xlim(3e-4, 3e3)
+        self.ax.set_ylim(3e-4, 3e3)
+        w = np.array([1e-4, 1e4])
         for p, style in ((0.25, "-"), (0.5, "-"), (2, "-"), (4, "-")):
             self.ax.plot(w, p / w, style, color="#c9c9c9", lw=1)
         self.ax.plot(w, 1 / w, "-", color=LOSS, lw=2)
-        self.ax.text(22, 18, "dark: w₁w₂ = 1, the least loss", fontsize=9, color=LOSS, ha="right")
-        arrow = {"width": 0.006, "angles": "xy", "scale_units": "width", "scale": 1}
-        self.along = self.ax.quiver([1], [1], [0], [0], color=SHARPNESS, animated=True, **arrow)
-        self.across = self.ax.quiver([1], [1], [0], [0], color=INVARIANT, animated=True, **arrow)
+        self.ax.text(
+            2500, 1200, "dark: w₁w₂ = 1, the least loss", fontsize=9, color=LOSS, ha="right"
+        )
+        # Along a line w1 w2 = constant, and across it: equal shares of both log axes.
+        box = self.ax.get_position()
+        turn = math.degrees(math.atan2(box.height * HEIGHT, box.width * WIDTH))
+        arrow = {"width": 0.006, "scale_units": "width", "scale": 1, "animated": True}
+        self.along, self.across = (
+            self.ax.quiver([1], [1], [0.12], [0], angles=np.array([by]), color=colour, **arrow)
+            for by, colour in ((-turn, SHARPNESS), (turn, INVARIANT))
+        )
         (self.dot,) = self.ax.plot([], [], "o", color=THRESHOLD, ms=10, animated=True)
-        self.words = [
-            self.ax.text(0, 0, text, fontsize=9, color=colour, animated=True)
-            for text, colour in (("  vertical", SHARPNESS), ("  horizontal", INVARIANT))
-        ]
-        self.moving = [self.along, self.across, self.dot, *self.words]
+        inside = {"transform": self.ax.transAxes, "fontsize": 9, "va": "bottom"}
+        self.ax.text(0.02, 0.09, "orange, vertical: the same f", color=SHARPNESS, **inside)
+        self.ax.text(0.02, 0.02, "blue, horizontal: another f", color=INVARIANT, **inside)
+        self.moving = [self.along, self.across, self.dot]
 
     def update(self, scene) -> None:
-        alpha = min(max(scene.values["alpha"], 0.1), 10.0)
+        alpha = scene.values["alpha"]
         w1, w2 = alpha, 1 / alpha
         self.dot.set_data([w1], [w2])
         # On log axes the invariant metric is that of the paper, up to a factor.
-        for arrow, word, (a, b) in (
-            (self.along, self.words[0], (1.6, 1 / 1.6)),
-            (self.across, self.words[1], (1.6, 1.6)),
-        ):
+        for arrow in (self.along, self.across):
             arrow.set_offsets([(w1, w2)])
-            arrow.set_UVC([0.1], [0.1 if b > 1 else -0.1])
-            word.set_position((w1 * a, w2 * (b * 1.5 if b > 1 else b / 1.8)))
-            word.set_ha("right" if alpha > 2 else "left")
 
     def alt(self, scene) -> str:
-        alpha = min(max(scene.values["alpha"], 0.1), 10.0)
+        alpha = scene.values["alpha"]
         return (
-            "Lines of the same function in the plane of two weights. Now: w₁ = "
+            "Weight w₁ across, w₂ up, on log axes: each line is one function. An arrow along the "
+            "line, another one across. Now: w₁ = "
             f"{short(alpha)}, w₂ = {short(1 / alpha)}, on the line of least loss."
         )
 
@@ -179,7 +196,7 @@ class Smallest(Picture):
             figure, "rescaling factor α", "eigenvalue", "the smallest case, at its least loss"
         )
         self.ax.loglog()
-        self.ax.set_xlim(FACTORS[0], FACTORS[-1])
+        self.ax.set_xlim(*ENDS)
         self.ax.set_ylim(0.5, 2e4)
         H, S = (np.array(column) for column in zip(*map(scalar_eigenvalues, FACTORS), strict=True))
         self.values = dict(zip(FACTORS, zip(H, S, strict=True), strict=True))
@@ -200,7 +217,8 @@ class Smallest(Picture):
     def alt(self, scene) -> str:
         H, S = self.values[scene.values["alpha"]]
         return (
-            "The largest eigenvalues for the network of two weights, against α. Now: "
+            "Rescaling factor α across, largest eigenvalues of the network of two weights up, on "
+            "log axes: that of H is a valley, that of S is flat. Now: "
             f"{short(H)} of H, {short(S)} of S."
         )
 
@@ -225,16 +243,14 @@ class Slices(Picture):
     """The loss along one random direction, before and after, raw and filter-normalised."""
 
     def build(self, figure) -> None:
-        self.ax = self.axes(
-            figure, "s along a random direction d", "loss at θ + s d", "slices of the loss"
-        )
+        self.ax = self.axes(figure, "how far along a random direction", "loss there", "")
         self.ax.set_yscale("log")
         self.ax.set_xlim(-1, 1)
         styles = (
             ("raw, before", SHARPNESS, "-", 2.6, 0.35),
             ("raw, after", SHARPNESS, "-", 1.4, 1.0),
-            ("filters, before", INVARIANT, "-", 4.5, 0.3),
-            ("filters, after", INVARIANT, "--", 1.4, 1.0),
+            ("scaled*, before", INVARIANT, "-", 4.5, 0.3),
+            ("scaled*, after", INVARIANT, "--", 1.4, 1.0),
         )
         self.lines = [
             self.ax.plot([], [], style, color=colour, lw=width, alpha=a, animated=True, label=name)[
@@ -242,10 +258,13 @@ class Slices(Picture):
             ]
             for name, colour, style, width, a in styles
         ]
-        self.ax.legend(
-            handles=self.lines, loc="upper center", fontsize=8, frameon=False, ncols=2
-        ).set_animated(True)
-        self.moving = [*self.lines, self.ax.get_legend()]
+        where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.94)}
+        legend = self.ax.legend(handles=self.lines, fontsize=8.5, frameon=False, ncols=2, **where)
+        legend.set_animated(True)
+        note = "*each unit's part as long as that unit's weights (“filter”)"
+        place = {"transform": self.ax.transAxes, "ha": "center", "va": "top", "animated": True}
+        self.note = self.ax.text(0.5, 0.99, note, fontsize=8.5, color=INVARIANT, **place)
+        self.moving = [*self.lines, legend, self.note]
 
     def update(self, scene):
         drawn = [scene.slices.get(key) for key in ("raw 0", "raw 1", "filters 0", "filters 1")]
@@ -255,17 +274,21 @@ class Slices(Picture):
             if values is not None:
                 high = max(high, float(values.max()))
         low = 0.4 * scene.base.history["loss"][-1]
-        top = 10.0 ** math.ceil(math.log10(10 * high))
-        self.ax.set_ylim(low, top)
-        return low, top
+        top = 10.0 ** math.ceil(math.log10(30 * high))
+        depends = low, top, scene.earlier
+        if depends != self._drawn:
+            self.ax.set_ylim(low, top)
+            _title(self.ax, "the loss along a random direction", scene)
+        return depends
 
     def alt(self, scene) -> str:
         raw, filters = scene.slices.get("raw 1"), scene.slices.get("filters 1")
         if raw is None or filters is None:
             return "Slices of the loss, still to come. Now: 0 of 4 are there."
         return (
-            "The loss along a random direction. Now: at the end of the raw slice it is "
-            f"{short(float(raw[-1]))}, of the filter-normalised one {short(float(filters[-1]))}."
+            "Steps along a random direction across, the loss up, on a log axis: valleys, before "
+            "and after the rescaling. Now: at the end of the raw slice it is "
+            f"{short(float(raw[-1]))}, of the one scaled unit by unit {short(float(filters[-1]))}."
         )
 
 
@@ -280,15 +303,15 @@ class After(Picture):
         for ax in (self.above, self.below):
             ax.set_xlim(-20, STEPS_AFTER)
             ax.set_yscale("log")
-        self.above.set_ylim(1e-3, 1e4)
-        self.below.set_ylim(0.5, 2e4)
+        self.above.set_ylim(1e-3, 1e9)
+        self.below.set_ylim(0.5, 1e6)
         self.below.axhline(2 / LR, color=THRESHOLD, ls="--", lw=1.2)
-        name = self.below.text(0.995, 2 / LR * 1.3, "2/η", ha="right", fontsize=9)
+        name = self.below.text(0.995, 2 / LR * 1.15, "2/η", ha="right", va="bottom", fontsize=9)
         name.set_transform(self.below.get_yaxis_transform())
         (self.loss,) = self.above.plot([], [], color=LOSS, lw=1.6, animated=True)
         (self.sharpness,) = self.below.plot([], [], color=SHARPNESS, lw=1.6, animated=True)
         self.word = self.above.text(
-            0.98, 0.92, "", transform=self.above.transAxes, ha="right", va="top", animated=True
+            0.98, 0.97, "", transform=self.above.transAxes, ha="right", va="top", animated=True
         )
         self.word.set_fontsize(10)
         self.word.set_color(SOFT)
@@ -309,6 +332,13 @@ class After(Picture):
     def alt(self, scene) -> str:
         steps, loss, sharpness = scene.after()
         return (
-            f"Loss and sharpness while the rescaled network trains. Now: {steps[-1]:.0f} steps "
-            f"after it, loss {short(loss[-1])}, sharpness {short(sharpness[-1])}. {scene.outcome()}"
+            "Steps after the rescaling across; the loss above, sharpness below, on log axes. Now: "
+            f"{max(steps[-1], 0):.0f} steps after it, loss {short(loss[-1])}, sharpness "
+            f"{short(sharpness[-1])}. {scene.outcome()}"
         )
+
+
+def _title(ax, text: str, scene, x: float = 0.0) -> None:
+    """A title, which says of what was measured before training went on that it was."""
+    earlier = f", {scene.earlier}" if scene.earlier else ""
+    ax.set_title(f"{text}{earlier}", fontsize=9.5, loc="left", pad=4, color=INK, x=x)

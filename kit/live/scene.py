@@ -42,6 +42,22 @@ class Control:
     group: str = ""
     shows: str = ""
 
+    def text(self, value: Any) -> str:
+        """A value as a link writes it."""
+        return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+    def parse(self, text: str) -> Any:
+        """The value that a link writes so; ValueError that says which there are.
+
+        >>> Control("x", "x", "the number x", values=(0.1, 0.2)).parse("0.2")
+        0.2
+        """
+        takes = tuple(self.options.values()) if self.options is not None else self.values
+        for value in takes:
+            if self.text(value) == text:
+                return value
+        return self.check(text)
+
     def check(self, value: Any) -> Any:
         """The value, if it is one of this control's; ValueError that says which there are."""
         takes = tuple(self.options.values()) if self.options is not None else self.values

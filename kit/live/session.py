@@ -23,6 +23,7 @@ import torch
 from kit.curvature import eigenvalues
 from kit.divergence import Divergence
 from kit.live.allocator import keep
+from kit.live.replay import Change, Plan
 from kit.presets import RunConfig
 from kit.recorder import Recorder
 from kit.rescaling import symmetry_fault
@@ -81,6 +82,7 @@ class Session:
         self.running = False
         self.version = 0  # grows with every change that a picture must show
         self.ghosts: list[dict[str, list[float]]] = []
+        self.note = ""  # on the link that the run was made from
         self._begin()
 
     def _begin(self) -> None:
@@ -100,6 +102,8 @@ class Session:
         self._safe: tuple[dict, float, str] | None = None
         self._changed = 0  # step of the latest change
         self._seen = self.training.steps
+        self.plan: Plan | None = None  # of a link, while it is followed
+        self._due: list[Change] = []  # what of it is still to be changed
         self._cost = self._cost_step = self._cost_measure = 0.0
         self.epoch = getattr(self, "epoch", 0) + 1  # a new run: pictures start afresh
 
@@ -108,6 +112,8 @@ class Session:
     def do(self, name: str, value: Any = None) -> None:
         """Carry out one command or setting; a bad value becomes the status, nothing is lost."""
         self.version += 1
+        if name not in ("run", "pause"):
+            self.plan = None
         try:
             if self.watching and name != "pause":
                 raise ValueError(f"{name}: {WATCHING}")
@@ -182,6 +188,38 @@ class Session:
         self.ghosts = []
         self.running = False
         self.status = "A new run. Press Run."
+
+    def replay(self, plan: Plan) -> None:
+        """Begin the run of a link, and go on to where that had come; a ValueError loses nothing."""
+        self._replace(plan.start)
+        self.version += 1
+        self.plan, self._due, self.running = plan, list(plan.changes), True
+        self.status = f"Training as in the link, to step {plan.steps}."
+        self._follow_plan(plan)
+
+    def _follow_plan(self, plan: Plan) -> None:
+        """Between two steps: what the plan changes here, and whether this is its end."""
+        try:
+            while self._due and self._due[0].step <= self.training.steps:
+                change = self._due.pop(0)
+                self._change(change.name, change.value)
+        except (ValueError, TypeError) as error:
+            self.running, self.plan = False, None
+            self.status = f"The link asks for what cannot be done: {error}"
+        if self.plan is not None and self.training.steps >= plan.steps:
+            self.running, self.plan = False, None
+            self.training.measure_aside()
+            self.status = (
+                f"As in the link: step {plan.steps}. Press Run to go on. {self.note}".strip()
+            )
+
+    def _change(self, name: str, value: Any) -> None:
+        if name == "rescale":
+            self.training.rescale(value)
+            self.alpha *= value[0]
+        else:
+            setattr(self.training, name, value)
+            self.config = replace(self.config, **{name: getattr(self.training, name)})
 
     def _run(self, _: Any) -> None:
         if self.training.diverged is None:
@@ -324,13 +362,17 @@ class Session:
     def _part(self) -> None:
         """A part of a step: a live page looks at its mail more often than between two steps."""
         start = time.perf_counter()
+        if self.plan is not None and self.training.between_steps:
+            self._follow_plan(self.plan)
+            if not self.running:
+                return
         complete = self.training.step_part()
         self._cost += time.perf_counter() - start
         if complete:
             self._note_cost(self._cost, self.training.steps % self.training.every == 0)
             self._cost = 0.0
             self._notice_divergence()
-            if self.running and self.auto_cadence:
+            if self.running and self.auto_cadence and self.plan is None:
                 self._adapt_cadence()
 
     def _note_cost(self, seconds: float, measured: bool) -> None:

@@ -161,6 +161,7 @@ function render({ model, el }) {
   async function onMessage(content, buffers) {
     if (content.type === "file") return handOver(content, buffers[0]);
     if (content.type === "look") return lookAt(content.key);
+    if (content.type === "share") return share(content.query);
     showNumbers(content.numbers);
     phase.textContent = content.phase;
     if (content.type === "rest") return show();
@@ -174,6 +175,30 @@ function render({ model, el }) {
     model.send({ type: "ack", frame: content.frame, visible: [...visible], width });
   }
   model.on("msg:custom", onMessage);
+
+  // The address holds the page's state where the page is served; a notebook's is not ours.
+  const served = document.documentElement.dataset.kernel !== undefined;
+  const addressOf = (query) => location.origin + location.pathname + (query ? `?${query}` : "");
+  if (served && location.search.length > 1) {
+    model.send({ type: "address", query: location.search.slice(1) });
+  }
+  model.on("change:address", () => {
+    if (served) history.replaceState(history.state, "", addressOf(model.get("address")));
+  });
+  let linkBox = null;
+  async function share(query) {
+    const link = addressOf(query);
+    if (!linkBox) {
+      const label = element("label", "kit-link", null, "Link to this page as it is now ");
+      linkBox = element("input", "", label);
+      linkBox.readOnly = true;
+      root().querySelector(".kit-tools:last-of-type, .kit-foot").append(label);
+    }
+    linkBox.value = link;
+    linkBox.select();
+    const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+    said.textContent = copied ? "The link is copied." : "Copy the link that is selected.";
+  }
 
   function show() {
     for (const [key, bytes] of Object.entries(model.get("stills"))) still(key, bytes);
@@ -338,6 +363,7 @@ function render({ model, el }) {
   function attach() {
     const box = root();
     if (!box) return requestAnimationFrame(attach);
+    box.classList.toggle("kit-served", served);
     watch.observe(box, {
       childList: true,
       subtree: true,

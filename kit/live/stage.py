@@ -45,6 +45,7 @@ class Stage(anywidget.AnyWidget):
     glossary = traitlets.Dict(GLOSSARY).tag(sync=True)
     lecture = traitlets.Bool(False).tag(sync=True)
     announce = traitlets.Unicode("").tag(sync=True)
+    address = traitlets.Unicode("").tag(sync=True)  # of the page as it is: survives a reload
 
     def __init__(self, panels: Sequence[str], title: str, on_message: Callable[[dict], None]):
         super().__init__(panels=list(panels), title=title)
@@ -85,6 +86,10 @@ class Stage(anywidget.AnyWidget):
     def look(self, key: str) -> None:
         """Where one picture at a time is in view, bring this one there."""
         self.send({"type": "look", "key": key})
+
+    def share(self, query: str) -> None:
+        """Give the reader a link with this query, to copy."""
+        self.send({"type": "share", "query": query})
 
     def hand_over(self, name: str, mime: str, content: bytes) -> None:
         """Give the reader a file, as a download."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -22,10 +22,12 @@ from kit.live.scene import Beat, Control, Scene
 from kit.live.steepness_pictures import (
     NS,
     ORDER,
+    Covering,
     Estimate,
     Function,
     Rate,
     largest_bound,
+    largest_seen,
     signed,
 )
 from kit.live.text import short
@@ -40,11 +42,13 @@ from kit.steepness import (
 
 OPENING = 64  # samples that the pictures go up to before the answer
 FIT = NS >= 64  # where a slope is measured
-BATCH, MOST = 40, 200  # resamples of a run, and of all
+BATCH, MOST = 40, 200  # draws of a run, and of all
 AT_ONCE = 40  # portions of work on the radius of the reader's own sample
-RADII = 3  # resamples whose radii are there when the answer is
+RADII = 3  # draws whose radii are there when the answer is
 FUNCTIONS = {"pointed peak": "pointed", "rounded peak": "rounded", "ReLU network": "network"}
 DIMENSIONS = (1, 2, 3, 4)
+LOOKING = "Looking for the covering radius of each draw. Turn anything meanwhile."
+NEXT = "Turn d, n or the function"
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
 FACTORS = {2: "2 times", 4: "4 times", 8: "8 times", 16: "16 times"}
 
@@ -52,13 +56,13 @@ FACTORS = {2: "2 times", 4: "4 times", 8: "8 times", 16: "16 times"}
 class Steepness(Scene):
     """Can samples tell how steep a function is? The largest ||J|| of n samples, many times over.
 
-    `shortfall_rows` and `radius_rows` hold what each resample gave for every n of `NS`. A resample
-    is one draw of NS[-1] samples, of which the first n are taken.
+    `shortfall_rows` and `radius_rows` hold what each draw gave for every n of `NS`. A draw is
+    one of NS[-1] samples, of which the first n are taken.
     """
 
     title = "Can samples tell how steep a function is?"
     controls = (
-        Control("run", "Run", "Run or pause", "Draw more, with their covering radii"),
+        Control("run", "Run", "Run or pause", "Find covering radii, then draw more"),
         Control("new", "Redraw", "Redraw the samples", "Other samples, for the first picture"),
         Control("reset", "Reset", "Reset", "Back to one dimension and 16 samples"),
         Control(
@@ -68,6 +72,7 @@ class Steepness(Scene):
             "How many places are looked at",
             values=tuple(int(n) for n in NS),
             bar=True,
+            shows="estimate",
         ),
         Control(
             "d",
@@ -76,6 +81,7 @@ class Steepness(Scene):
             "Of the 8 inputs so many directions vary in the data",
             values=DIMENSIONS,
             bar=True,
+            shows="rate",
         ),
         Control(
             "function",
@@ -83,27 +89,31 @@ class Steepness(Scene):
             "function",
             "Shape of its steepness around the steepest place",
             options=FUNCTIONS,
+            shows="function",
         ),
         Control(
             "confidence",
             "confidence",
             "confidence, one minus p",
-            "With this probability the samples cover as densely as promised",
+            "With this probability the promise of Theorem A holds",
             values=CONFIDENCES,
             form="{:.0%}",
+            shows="estimate",
         ),
     )
     pictures: ClassVar = {"function": Function, "estimate": Estimate, "rate": Rate}
+    pictures |= {"cover": Covering}
     question = Question(
-        "With one input, twice as many samples halve what is missing (third picture). Now four "
-        "inputs vary. How many times as many samples does it take to halve it?",
+        "With one input, twice as many samples halve what the steepest of them misses of the "
+        "largest slope (third picture). Now four inputs vary. How many times as many samples does "
+        "it take to halve it?",
         choices=tuple(FACTORS.values()),
         because="To have the nearest sample half as far from the steepest place takes twice as "
         "many in each of the four directions: 2 × 2 × 2 × 2.",
     )
     beats = (
         Beat(
-            "sixteen slopes of one curve. The largest is at most the true one.",
+            "sixteen slopes of one curve. None is above the largest there is.",
             (("reset", None), ("n", 16)),
         ),
         Beat("more samples: the largest comes nearer, from below.", (("reset", None), ("n", 256))),
@@ -124,7 +134,7 @@ class Steepness(Scene):
             (("reset", None), ("function", "network"), ("d", 2), ("n", 64)),
         ),
         Beat(
-            "what can be promised: the upper end of Theorem A, with 99% confidence.",
+            "what can be promised of a function one does not know: Theorem A, at 99%.",
             (("reset", None), ("d", 2), ("n", 1024), ("confidence", 0.99)),
         ),
     )
@@ -140,7 +150,7 @@ class Steepness(Scene):
         if name in ("function", "d"):
             self._anew()
             self.running = True
-            self.status = "Covering radii on the way. Turn anything meanwhile."
+            self.status = LOOKING
         else:
             self._sample()
 
@@ -151,30 +161,41 @@ class Steepness(Scene):
             self.status = f"Draw {self.draw}: other samples of the same law."
         elif self.running:
             self.running, self.status = False, "Paused."
-        elif self.target >= MOST and len(self.radius_rows) >= MOST:
-            self.status = f"{MOST} resamples: more would not change the picture."
+        elif self.complete:
+            self.status = self.idle()["run"]
         else:
             if len(self.radius_rows) >= self.target:
                 self.target = min(self.target + BATCH, MOST)
                 self._work = self._resampling()
-            self.running, self.status = True, "Covering radii on the way. Turn anything meanwhile."
+            self.running, self.status = True, LOOKING
+
+    @property
+    def complete(self) -> bool:
+        return len(self.radius_rows) >= MOST
+
+    def idle(self) -> Mapping[str, str]:
+        if not self.complete:
+            return {}
+        return {"run": f"All {MOST} draws are done: more would change little. {NEXT}."}
 
     def advance(self, seconds: float) -> None:
         end = time.perf_counter() + seconds
         while self.running and time.perf_counter() < end:
             if next(self._work, "done") == "done":
                 self.running = False
-                self.status = f"{self.target} resamples. Press Run for more."
+                more = f"{NEXT}. Run makes {BATCH} draws more."
+                done = f"All {self.target} draws are done"
+                self.status = self.idle().get("run") or f"{done}. {more}"
 
     def reveal(self) -> None:
         self.do("d", 4)
         while len(self.radius_rows) < RADII:
             next(self._work)
         self.running = False
-        self.status = "Now d = 4; the grey line is d = 1. Turn d, and n; Run adds covering radii."
+        self.status = "Now d = 4; the grey line is d = 1. Turn d, then n."
 
     def answer(self) -> str:
-        """The factor in n that halves the shortfall for d = 4, from the slope over resamples."""
+        """The factor in n that halves the shortfall for d = 4, from the slope over draws."""
         f = AdditiveFunction("pointed", 4)
         rows = [shortfalls(f, draw(NS[-1], 4, k), NS) for k in range(BATCH)]
         slope, _ = measured_slope(NS[FIT], np.array(rows)[:, FIT])
@@ -184,7 +205,7 @@ class Steepness(Scene):
     # What follows from the controls.
 
     def _anew(self, complete: int = 0) -> None:
-        """Another function: resampling begins again, and the last mean stays as a ghost."""
+        """Another function: drawing begins again, and the last mean stays as a ghost."""
         if self.revealed and getattr(self, "shortfall_rows", None):
             name = next(k for k, v in FUNCTIONS.items() if v == self.f.shape)
             self.ghost = f"{name}, d = {self.f.d}", np.array(self.shortfall_rows).mean(0)
@@ -205,7 +226,7 @@ class Steepness(Scene):
             self.shortfall_rows.append(shortfalls(self.f, draw(NS[-1], self.f.d, k), NS))
 
     def _resampling(self) -> Iterator[None]:
-        """One resample after the other, in portions of some milliseconds."""
+        """One draw after the other, in portions of some milliseconds."""
         while (k := len(self.radius_rows)) < self.target:
             self._add_shortfalls(k)
             U, row = draw(NS[-1], self.f.d, k), []
@@ -244,12 +265,12 @@ class Steepness(Scene):
 
     @property
     def table(self) -> np.ndarray:
-        """Shortfalls (resamples, n)."""
+        """Shortfalls (draws, n)."""
         return np.array(self.shortfall_rows)[:, : self.seen]
 
     @property
     def radii_shown(self) -> np.ndarray:
-        """Radii (resamples, n, 2), from and to."""
+        """Radii (draws, n, 2), from and to."""
         return np.array(self.radius_rows)[:, : self.seen] if self.radius_rows else np.empty(0)
 
     @property
@@ -259,11 +280,8 @@ class Steepness(Scene):
 
     @property
     def floor(self) -> float:
-        """The lower end of the log axis of shortfalls and radii."""
-        known = [self.table.mean(0)]
-        if len(self.radii_shown):
-            known.append(self.radii_shown.mean((0, 2)))
-        values = np.concatenate(known)
+        """The lower end of the log axis of shortfalls."""
+        values = self.table.mean(0)
         least = float(values[values > 0].min())
         if self.ghost is not None:
             before = self.ghost[1]
@@ -273,14 +291,18 @@ class Steepness(Scene):
     def phase(self) -> str:
         n, true = self.values["n"], self.f.lipschitz
         largest = float(self.norms.max())
+        at = list(NS).index(n)
         if self.shortfall == 0:
-            said = f"One of {n} samples lies on the steepest piece: the true constant, exactly."
+            said = f"In this draw one of {n} samples lies on the steepest piece: nothing is missing"
         else:
             share = math.floor(1000 * largest / true) / 10  # never rounded up to all of it
-            said = f"The steepest of {n} samples has {share:g}% of the true constant."
+            said = f"In this draw the steepest of {n} samples has {share:g}% of the largest ‖J‖"
+        shares = np.floor(1000 * largest_seen(self)[:, at] / true) / 10
+        draws = len(self.shortfall_rows)
+        said += f"; in {draws} draws {shares.min():g}% to {shares.max():g}%."
         if self.running:
             k = min(len(self.radius_rows) + 1, self.target)
-            said += f" Covering: resample {k} of {self.target}."
+            said += f" Covering radius of draw {k} of {self.target}."
         return said
 
     def numbers(self) -> list[list[str]]:
@@ -291,12 +313,13 @@ class Steepness(Scene):
         error = missing.std(ddof=1) / math.sqrt(len(missing))
         rows = [
             ["samples n", f"{n}", f"draw {self.draw}; {d} of {len(embedding(d))} inputs vary"],
-            ["largest ‖J‖ seen", short(largest, 4), "the true constant is at least this"],
-            ["true constant", short(self.f.lipschitz), "exact, for this function"],
+            ["largest ‖J‖ seen", short(largest, 4), "of these samples"],
+            ["true constant", short(self.f.lipschitz), "the largest ‖J‖ anywhere; exact here"],
             [
                 "shortfall",
                 "0" if self.shortfall == 0 else short(self.shortfall),
-                f"over {len(missing)} resamples {short(missing.mean())} ± {short(error, 2)}",
+                f"what is missing; over {len(missing)} draws {short(missing.mean())} ± "
+                f"{short(error, 2)}",
             ],
         ]
         if not self.revealed:
@@ -306,16 +329,17 @@ class Steepness(Scene):
             [
                 "at most (Theorem A)",
                 short(self.upper[at]),
-                f"with {self.values['confidence']:.0%} confidence; by this sample's own radius "
-                f"{short(own)}",
+                f"no place is steeper, with {self.values['confidence']:.0%} confidence; by these "
+                f"samples' own radius {short(own)}",
             ]
         )
         low, high = self.own_radius
         about = short(high) if low == high else f"{short(low)} to {short(high)}"
-        rows.append(["covering\nradius r", about, f"promised: at most {short(self.promised[at])}"])
+        promise = f"no place is further from a sample; promised: {short(self.promised[at])}"
+        rows.append(["covering radius r", about, promise])
         rows += self._rates(d)
         k = len(self.radius_rows)
-        rows.append(["covering radii", f"{k} of {self.target}", "resamples of up to 2048 samples"])
+        rows.append(["covering radii", f"{k} of {self.target}", "draws of up to 2048 samples"])
         return rows
 
     def _rates(self, d: int) -> list[list[str]]:
@@ -339,19 +363,9 @@ class Steepness(Scene):
             ],
         ]
 
-    def summary(self) -> str:
-        words = [self.phase()]
-        if self.revealed and self.f.shape in ORDER:
-            slope, _ = self.slope
-            words.append(
-                f"On log axes the shortfall falls with a slope of {signed(slope)}; −1/d is "
-                f"{signed(-1 / self.f.d)}."
-            )
-        return " ".join(words)
-
     def columns(self) -> dict[str, list[float]]:
-        """A row for each resample and n; radii are empty until they are found."""
-        names = ("resample", "n", "largest", "shortfall", "radius from", "radius to")
+        """A row for each draw and n; radii are empty until they are found."""
+        names = ("draw", "n", "largest", "shortfall", "radius from", "radius to")
         columns: dict[str, list[float]] = {name: [] for name in names}
         for k, row in enumerate(self.table):
             radii = self.radius_rows[k] if k < len(self.radius_rows) else []
@@ -365,7 +379,7 @@ class Steepness(Scene):
     def settings(self) -> dict[str, Any]:
         return self.values | {
             "draw": self.draw,
-            "resamples": len(self.shortfall_rows),
-            "seeds": "resample and draw k: numpy default_rng([k, d])",
+            "draws": len(self.shortfall_rows),
+            "seeds": "draw k: numpy default_rng([k, d])",
             "true constant": self.f.lipschitz,
         }

@@ -1,4 +1,4 @@
-"""The three pictures of page 6: the function, the steepest of n samples, and what is missing."""
+"""The pictures of page 6: the function, the steepest of n samples, what is missing, coverage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kit.live.text import short
 NS = 2 ** np.arange(2, 12)
 ORDER = {"pointed": 1, "rounded": 2}  # of the shortfall in the distance from the steepest place
 GREEN_TEXT, PURPLE_TEXT = "#00694d", "#96457a"  # of small letters, dark enough on white
-FAINT = "#9a9a9a"
+LARGEST = "the largest ‖J‖ there is, the true constant: 2.00"
 SEEN = 24  # tangents drawn
 
 
@@ -33,7 +33,7 @@ class Function(Picture):
         }
 
     def _build_curve(self, figure) -> None:
-        self.top = self.axes(figure, "", "f(u)", "f, and its slope at each sample")
+        self.top = self.axes(figure, "", "f(u)", "a function f, and its slope at each sample")
         self.top.set_position((0.13, 0.57, 0.83, 0.345))
         self.top.yaxis.set_major_locator(MaxNLocator(3))
         self.top.tick_params(labelbottom=False)
@@ -46,11 +46,11 @@ class Function(Picture):
         (self.slope,) = self.bottom.plot([], [], color=JACOBIAN_MEAN, lw=1.5)
         self.bottom.axhline(2.0, ls="--", color=THRESHOLD, lw=1.3)
         self.true = self.bottom.text(
-            0.99, 2.07, "", fontsize=8.5, color=THRESHOLD, va="bottom", ha="right"
+            0.99, 2.2, "", fontsize=8.5, color=THRESHOLD, va="bottom", ha="right"
         )
         self.top.set_xlim(0, 1)
         self.bottom.set_xlim(0, 1)
-        self.bottom.set_ylim(0, 2.55)
+        self.bottom.set_ylim(0, 2.75)
         (self.tangents,) = self.top.plot([], [], color=JACOBIAN, lw=1.6, animated=True)
         (self.on_curve,) = self.top.plot([], [], "o", color=JACOBIAN, ms=3.5, animated=True)
         (self.on_slope,) = self.bottom.plot([], [], "o", color=JACOBIAN, ms=3.5, animated=True)
@@ -79,7 +79,11 @@ class Function(Picture):
         self.bar.tick_params(labelsize=8.5, length=3, colors=SOFT)
         bar.set_ticks([0, 0.5, 1, 1.5, 2])
         words = (
-            ("×  steepest place:\n    ‖J‖ = 2.00, the\n    true constant", 0.86, INK),
+            (
+                "×  steepest place:\n    the largest ‖J‖ is\n    2.00, the true\n    constant",
+                0.84,
+                INK,
+            ),
             ("○  steepest sample", 0.58, INK),
             ("•  samples", 0.44, INK),
             ("colour: ‖J‖\n(output per input)", 0.26, SOFT),
@@ -100,9 +104,7 @@ class Function(Picture):
         self.far.set_xlim(0, 1.2)
         self.far.set_ylim(0, 2.3)
         self.far.axhline(2.0, ls="--", color=THRESHOLD, lw=1.3)
-        self.far.text(
-            1.19, 2.04, "true constant 2.00", fontsize=8.5, color=THRESHOLD, ha="right", va="bottom"
-        )
+        self.far.text(1.19, 2.04, LARGEST, fontsize=8.5, color=THRESHOLD, ha="right", va="bottom")
         (self.on_far,) = self.far.plot([], [], "o", color=JACOBIAN, ms=4, alpha=0.6, animated=True)
         (self.gap,) = self.far.plot([], [], ":", color=INK, lw=1.3, animated=True)
         self.gap_words = self.far.text(0, 0.05, "", fontsize=8.5, color=INK, animated=True)
@@ -149,7 +151,7 @@ class Function(Picture):
             self.slope.set_data(self.t, f.norms(self.t[:, None]))
             room = 0.12 * (y.max() - y.min())
             self.top.set_ylim(y.min() - room, y.max() + room)
-            self.true.set_text("true constant 2.00")
+            self.true.set_text(LARGEST)
         y = f.values(u[:, None])
         self.on_curve.set_data(u, y)
         self.on_slope.set_data(u, norms)
@@ -166,14 +168,16 @@ class Function(Picture):
         )
 
     def alt(self, scene) -> str:
-        what = {1: "A curve with its slopes", 2: "A map of ‖J‖ over a square with samples"}.get(
-            scene.f.d, "Steepness of each sample against its distance from the steepest place"
-        )
+        what = {
+            1: "Input across: a curve with its slope at each sample, and below how steep it is",
+            2: "A map of ‖J‖ over a square, with the samples and the steepest place",
+        }.get(scene.f.d, "A dot for each sample: distance from the steepest place, and ‖J‖ up")
         distance = np.linalg.norm(scene.sample - scene.f.steepest, axis=1).min()
         return (
             f"{what}. Now: the steepest of {len(scene.sample)} samples has ‖J‖ = "
-            f"{short(scene.norms.max())}; the true constant is {short(scene.f.lipschitz)}. The "
-            f"sample nearest to the steepest place is {short(distance)} away."
+            f"{short(scene.norms.max())}; the largest there is, the true constant, is "
+            f"{short(scene.f.lipschitz)}. The sample nearest to the steepest place is "
+            f"{short(distance)} away."
         )
 
 
@@ -181,9 +185,9 @@ class OverN(Picture):
     """Axes over the number of samples, with room for labels at the right."""
 
     def over_n(self, figure, ylabel: str, title: str):
-        ax = self.axes(figure, "number of samples n", ylabel, title, (0.115, 0.14, 0.65, 0.765))
+        ax = self.axes(figure, "number of samples n", ylabel, title, (0.13, 0.14, 0.64, 0.765))
         ax.loglog()
-        ax.yaxis.set_label_coords(-0.135, 0.5)  # beside the widest tick label
+        ax.yaxis.set_label_coords(-0.13, 0.5)  # beside the widest tick label
         ax.set_xlim(3.4, 1.2 * NS[-1])
         ax.xaxis.set_major_locator(FixedLocator(NS[::2].tolist()))
         ax.xaxis.set_minor_locator(FixedLocator(NS[1::2].tolist()))
@@ -194,6 +198,11 @@ class OverN(Picture):
             ax.text(1.02, 0, "", transform=ax.transAxes, fontsize=8, va="center", animated=True)
             for _ in range(5)
         ]
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
+        place = {"transform": ax.transAxes, "fontsize": 8, "color": INK, "va": "top", "bbox": white}
+        self.notes = ax.text(0.99, 0.99, "", ha="right", linespacing=1.35, animated=True, **place)
+        style = {"mfc": "none", "mec": "#000000", "mew": 1.8, "ms": 10, "animated": True}
+        (self.own,) = ax.plot([], [], "o", **style)
         return ax
 
     def place_labels(self, entries, after: float = NS[-1]) -> list:
@@ -202,7 +211,7 @@ class OverN(Picture):
         left, right = np.log(ax.get_xlim())
         across = 1.02 - (math.log(NS[-1]) - math.log(after)) / (right - left)
         low, high = np.log(ax.get_ylim())
-        height = 0.06
+        height = 0.064
         placed = sorted(
             [[(math.log(y) - low) / (high - low), text, colour] for y, text, colour in entries]
         )
@@ -224,10 +233,10 @@ class Estimate(OverN):
 
     def build(self, figure) -> None:
         self.ax = self.over_n(
-            figure, "‖J‖ (output per input)", "the steepest of n samples, and the true constant"
+            figure, "‖J‖ (output per input)", "the steepest of n samples, and the largest there is"
         )
-        self.ax.set_ylim(0.5, 13)
-        self.ax.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10]))
+        self.ax.set_ylim(0.5, 20)
+        self.ax.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20]))
         self.ax.yaxis.set_minor_locator(NullLocator())
         self.ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         self.ax.axhline(2.0, ls="--", color=THRESHOLD, lw=1.3)
@@ -235,40 +244,42 @@ class Estimate(OverN):
         (self.mean,) = self.ax.plot([], [], "-", color=JACOBIAN, lw=1.8, animated=True)
         (self.bound,) = self.ax.plot([], [], "-", color=BOUND, lw=1.8, animated=True)
         (self.span,) = self.ax.plot([], [], "-", color=BOUND, lw=4, alpha=0.45, animated=True)
-        (self.own,) = self.ax.plot([], [], "o", color=JACOBIAN, mec="#000000", ms=8, animated=True)
 
     def update(self, scene):
         ns, table = NS[: scene.seen], scene.table
-        largest = scene.f.lipschitz - table
+        largest = largest_seen(scene)[:, : scene.seen]
         self.dots.set_data(np.tile(ns, len(table)), largest.ravel())
         self.mean.set_data(ns, largest.mean(0))
         n, own = scene.values["n"], scene.norms.max()
         self.own.set_data([n], [own])
         labels = [
-            (scene.f.lipschitz, "true constant", THRESHOLD),
-            (largest.mean(0)[-1] * 0.9, f"mean of {len(table)}\nresamples", GREEN_TEXT),
+            (scene.f.lipschitz, "true constant:\nlargest there is", THRESHOLD),
+            (largest.mean(0)[-1] * 0.9, f"mean of {len(table)}\ndraws", GREEN_TEXT),
         ]
         if scene.revealed:
             self.bound.set_data(ns, scene.upper)
             self.span.set_data([n, n], [own, scene.upper[list(NS).index(n)]])
-            labels.append((scene.upper[-1], "at most\n(Theorem A)", PURPLE_TEXT))
+            labels.append((scene.upper[-1], "promised limit\n(Theorem A)", PURPLE_TEXT))
         else:
             self.bound.set_data([], [])
             self.span.set_data([], [])
         self.moving = [self.dots, self.mean, self.bound, self.span, self.own]
-        self.moving += self.place_labels(labels)
+        self.notes.set_text(f"ring: this one draw of {n}\ndots: {len(table)} draws")
+        self.moving += [self.notes, *self.place_labels(labels)]
 
     def alt(self, scene) -> str:
-        largest = scene.f.lipschitz - scene.table
-        n = int(NS[scene.seen - 1])
+        largest, n = largest_seen(scene)[:, : scene.seen], int(NS[scene.seen - 1])
+        low, high = short(largest[:, -1].min()), short(largest[:, -1].max())
         text = (
-            "The largest ‖J‖ of n samples against n, many resamples. Now: at n = "
-            f"{n} the mean is {short(largest[:, -1].mean())}, the true constant "
-            f"{short(scene.f.lipschitz)}"
+            "Samples across, ‖J‖ up, on log axes. The largest ‖J‖ of n samples rises with n and "
+            f"stays below a dashed line, the largest there is. Now: at n = {n}, over "
+            f"{len(largest)} draws, from {low} to {high}, mean {short(largest[:, -1].mean())}; "
+            f"there is {short(scene.f.lipschitz)}"
         )
         if not scene.revealed:
             return text + "; larger n come later."
-        return text + f", and Theorem A says at most {short(scene.upper[-1])}."
+        confident = f"with {scene.values['confidence']:.0%} confidence"
+        return text + f". Theorem A promises, {confident}, at most {short(scene.upper[-1])}."
 
 
 class Rate(OverN):
@@ -276,24 +287,19 @@ class Rate(OverN):
 
     def build(self, figure) -> None:
         self.ax = self.over_n(
-            figure, "shortfall (output per input), r (sides)", "what is still missing, on log axes"
+            figure, "shortfall (output per input)", "shortfall: what the steepest sample misses"
         )
         self.ax.yaxis.set_minor_locator(NullLocator())
         (self.ghost,) = self.ax.plot([], [], "-", color="#c4c4c4", lw=1.4, animated=True)
         (self.guide,) = self.ax.plot([], [], ":", color=INK, lw=1.5, animated=True)
-        self.notes = self.ax.text(
-            0.99, 0.99, "", transform=self.ax.transAxes, fontsize=8, color=INK, va="top", ha="right"
-        )
         (self.dots,) = self.ax.plot([], [], "o", color=JACOBIAN, ms=3, alpha=0.3, animated=True)
         (self.mean,) = self.ax.plot([], [], "-", color=JACOBIAN, lw=2, animated=True)
-        (self.radius,) = self.ax.plot([], [], "-s", color=LOSS, lw=1.3, ms=3.5, animated=True)
         (self.bound,) = self.ax.plot([], [], "-", color=BOUND, lw=1.8, animated=True)
-        (self.own,) = self.ax.plot([], [], "o", color=JACOBIAN, mec="#000000", ms=8, animated=True)
 
     def update(self, scene):
         ns, table = NS[: scene.seen], scene.table
         mean = table.mean(0)
-        low, high = scene.floor, 40.0
+        low, high = scene.floor, 300.0
         if self.ax.get_ylim() != (low, high):
             self.ax.set_ylim(low, high)
             self.ax.yaxis.set_major_locator(LogLocator(10, numticks=9))
@@ -302,25 +308,22 @@ class Rate(OverN):
         self.mean.set_data(ns, np.where(mean > low, mean, np.nan))
         self.own.set_data([scene.values["n"]], [max(scene.shortfall, found)])
         self.moving = [self.dots, self.mean, self.own]
-        labels, notes = [], []
+        labels, notes = (
+            [],
+            [f"ring: this one draw of {scene.values['n']}; dots: {len(table)} draws"],
+        )
         shown = mean[mean > low]
         if len(shown):
             slope, _ = scene.slope
-            text = "true − largest"
+            text = "shortfall, mean"
             if scene.revealed and math.isfinite(slope) and scene.f.shape in ORDER:
                 text += f"\nslope {signed(slope)}"
             labels.append((shown[-1], text, GREEN_TEXT))
         if (table == 0).any():
             labels.append((found, "found exactly", GREEN_TEXT))
-        radii = scene.radii_shown
-        if len(radii):
-            middle = radii.mean((0, 2))
-            self.radius.set_data(ns, middle)
-            labels.append((middle[-1], "covering\nradius r", SOFT))
-            self.moving.append(self.radius)
         if scene.revealed:
             self.bound.set_data(ns, scene.upper - scene.largest_so_far)
-            labels.append((self.bound.get_ydata()[-1], "at most\n(Theorem A)", PURPLE_TEXT))
+            labels.append((self.bound.get_ydata()[-1], "promised limit\n(Theorem A)", PURPLE_TEXT))
             self.moving.append(self.bound)
             if scene.f.shape in ORDER:
                 d = scene.f.d
@@ -332,21 +335,77 @@ class Rate(OverN):
                 self.ghost.set_data(NS, scene.ghost[1])
                 self.moving.insert(0, self.ghost)
                 notes.append(f"grey: before ({scene.ghost[0]})")
-        self.moving += self.place_labels(labels, ns[-1])
         self.notes.set_text("\n".join(notes))
-        return low, *notes
+        self.moving += [self.notes, *self.place_labels(labels, ns[-1])]
+        return low
 
     def alt(self, scene) -> str:
         n, missing = int(NS[scene.seen - 1]), scene.table.mean(0)
         text = (
-            "Shortfall, true constant minus largest sample, against n on log-log axes. Now: it "
-            f"falls from {short(missing[0])} at n = 4 to {short(missing[-1])} at n = {n}"
+            "Samples across, shortfall up, on log axes: what the steepest sample misses of the "
+            "largest ‖J‖. A line that falls. Now: the mean falls "
+            f"from {short(missing[0])} at n = 4 to {short(missing[-1])} at n = {n}"
         )
         slope, error = scene.slope
         if not scene.revealed or scene.f.shape not in ORDER:
             return text + "."
         told = f" ± {short(error, 2)}" if math.isfinite(error) else ""
         return f"{text}: a slope of {signed(slope)}{told}, beside −1/d = {signed(-1 / scene.f.d)}."
+
+
+class Covering(OverN):
+    """The covering radius of samples against n: found, and promised."""
+
+    def build(self, figure) -> None:
+        title = "covering radius r: no place is further from a sample"
+        self.ax = self.over_n(figure, "r (sides of the cube)", title)
+        self.ax.yaxis.set_minor_locator(NullLocator())
+        self.ax.set_ylim(1e-3, 30)
+        self.ax.yaxis.set_major_locator(LogLocator(10, numticks=9))
+        (self.promise,) = self.ax.plot([], [], "-", color=BOUND, lw=1.8, animated=True)
+        (self.guide,) = self.ax.plot([], [], ":", color=INK, lw=1.5, animated=True)
+        (self.radius,) = self.ax.plot([], [], "-s", color=LOSS, lw=1.3, ms=3.5, animated=True)
+
+    def update(self, scene) -> bool:
+        ns, radii, d = NS[: scene.seen], scene.radii_shown, scene.f.d
+        low, high = scene.own_radius
+        self.own.set_data([scene.values["n"]], [math.sqrt(low * high)])
+        self.moving, labels = [self.own], []
+        notes = [f"ring: this one draw of {scene.values['n']}"]
+        if len(radii):
+            middle = radii.mean((0, 2))
+            self.radius.set_data(ns, middle)
+            labels.append((middle[-1], f"mean of\n{len(radii)} of {scene.target} draws", SOFT))
+            self.moving.append(self.radius)
+            if scene.revealed:
+                self.guide.set_data(ns, 0.5 * middle[0] * (ns / ns[0]) ** (-1 / d))
+                self.moving.append(self.guide)
+                notes.append(f"dotted: slope −1/d = {signed(-1 / d)}")
+        if scene.revealed:
+            self.promise.set_data(ns, scene.promised)
+            told = f"promised limit,\n{scene.values['confidence']:.0%} confident"
+            labels.append((scene.promised[-1], told, PURPLE_TEXT))
+            self.moving.append(self.promise)
+        self.notes.set_text("\n".join(notes))
+        self.moving += [self.notes, *self.place_labels(labels, ns[-1])]
+        return scene.revealed
+
+    def alt(self, scene) -> str:
+        low, high = scene.own_radius
+        about = short(high) if low == high else f"{short(low)} to {short(high)}"
+        text = (
+            "Samples across, covering radius r up, on log axes: no place is further than r from a "
+            f"sample. It falls as n grows. Now: for this draw of {scene.values['n']} r is {about}"
+        )
+        if not scene.revealed:
+            return text + "."
+        promised = short(scene.promised[list(NS).index(scene.values["n"])])
+        return f"{text}; at most {promised} is promised."
+
+
+def largest_seen(scene: Any) -> np.ndarray:
+    """The largest ||J|| of the first n samples of each draw (draws, n)."""
+    return scene.f.lipschitz - np.array(scene.shortfall_rows)
 
 
 def largest_bound(scene: Any) -> float:

@@ -46,3 +46,19 @@ def decades(low: float, high: float) -> tuple[float, ...]:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     values = (float(f"{m:g}e{e}") for e in exponents for m in STEPS)
     return tuple(v for v in values if low <= v <= high)
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Hidden widths from text: "64, 64" -> (64, 64); none for a linear model.
+
+    >>> parse_widths("64, 32"), parse_widths("")
+    ((64, 32), ())
+    """
+    parts = [part for part in text.replace(",", " ").split() if part]
+    try:
+        hidden = tuple(int(part) for part in parts)
+    except ValueError:
+        hidden = (0,)
+    if any(width < 1 or width > 512 for width in hidden) or len(hidden) > 6:
+        raise ValueError(f"widths: got {text!r}; takes up to 6 numbers from 1 to 512, as in 64, 64")
+    return hidden

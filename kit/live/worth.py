@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from kit.bounds import Bound, BoundCalculator
 from kit.certificate import Certificate, HalfPrior, Pair, hold_out_bound
 from kit.live.question import Question
 from kit.live.scene import Beat, Control, Scene
 from kit.live.session import ready_process
 from kit.live.text import short
+from kit.live.worth_course import DEGREE, EVERY, LR, Course
 from kit.live.worth_pictures import (
     CHANCE,
     DRAWS,
@@ -25,92 +25,17 @@ from kit.live.worth_pictures import (
     Noise,
     Shares,
 )
-from kit.load import load_dataset
-from kit.models import mlp
-from kit.training import Training
 
-EVERY, SEEN = 10, 60  # steps between two bounds; steps before the answer
-LR, DEGREE = 0.3, 3
+SEEN = 60  # steps before the answer
 SIZES = (20, 50, 100, 200, 500, 1000)
 ALPHAS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 WHAT = {"digits": "digits", "mnist1d": "signals"}
 FIRST, MORE = 4, 20  # draws of the noise at once, and in one go
 DONE = f"All {DRAWS} draws are done. Turn σ or α."
+NEXT = "Turn n, or choose PAC-Bayes."
+OF_SLOPES = "n and Restart are of the Jacobian bounds."
+OF_NOISE = "σ and α are of PAC-Bayes: choose it under “bound”."
 CHOICES = ("it falls as well", "it stays within 5%", "it rises")
-
-
-class Course:
-    """A training run with its bounds: every ten steps, `rows` gets what was measured."""
-
-    def __init__(self, name: str, n: int) -> None:
-        self.name, self.n = name, n
-        options = {"degree": DEGREE, "n": n} if name == "chebyshev" else {"n_train": n}
-        data = load_dataset(name, **options)
-        self.calculator = BoundCalculator(data, failure=FAILURE)
-        self.exact = data.population is not None
-        hidden, activation = ((30, 20), "tanh") if self.exact else ((32,), "relu")
-        model = mlp((data.d, *hidden, data.K), activation=activation, seed=0)
-        self.training = Training(
-            model, data, loss=self.calculator.loss, lr=LR, measures=(), every=EVERY
-        )
-        self.rows: dict[str, list[float]] = {}
-        self._look()
-
-    @property
-    def step(self) -> int:
-        return self.training.steps
-
-    @property
-    def ended(self) -> bool:
-        return self.step >= STEPS or self.training.diverged is not None
-
-    def go(self, steps: int) -> None:
-        for _ in range(steps):
-            if not self.ended and self.training.step() and self.step % EVERY == 0:
-                self._look()
-
-    def _look(self) -> None:
-        self.forms = self.calculator.forms(self.training.model)
-        history = self.training.history
-        row = {"step": float(self.step), "best constant": self.calculator.best_constant}
-        row |= {k: history[k][-1] for k in ("train_loss", "test_loss", "loss_gap", "loss_gap_se")}
-        row |= {form: bound.value for form, bound in self.forms.items()} | {"best": self.best.value}
-        for name, value in row.items():
-            self.rows.setdefault(name, []).append(value)
-
-    @property
-    def best(self) -> Bound:
-        return min(self.forms.values(), key=lambda bound: bound.value)
-
-    def last(self, name: str) -> float:
-        return self.rows[name][-1]
-
-    @property
-    def distance(self) -> float:
-        """What the Lipschitz constant is multiplied by, in the best bound."""
-        return self.best.terms["W_1" if self.best.form == "G3" else "r"]
-
-    def shares(self) -> list[tuple[str, str, float]]:
-        """The parts of the best bound: name, exact or estimate, and value."""
-        terms, distance = self.best.terms, self.distance
-        L1 = 2 * terms["B"] if self.calculator.loss == "mse" else math.sqrt(2)
-        steep = L1 * terms["sup J"]
-        cost = self.best.value - terms["Lhat"] * distance
-        which = {"G1": "largest", "G2": "cells'", "G3": "mean"}[self.best.form]
-        known, least = ("exact", "at most") if self.exact else ("estimate", "estimate")
-        costs = "exact" if self.best.form != "G2" or self.exact else "estimate"
-        return [
-            (f"training cost\n({which})", costs, cost),
-            ("slope of f at\nthe samples", known, L1 * terms["max J"] * distance),
-            ("slope of f\nbetween them", least, L1 * terms["V"] * distance),
-            ("slope of the\ntarget", known, (terms["Lhat"] - steep) * distance),
-        ]
-
-    @property
-    def needed(self) -> float:
-        """The distance from which on the best bound would say something."""
-        cost = self.best.value - self.best.terms["Lhat"] * self.distance
-        return max(self.calculator.best_constant - cost, 0.0) / self.best.terms["Lhat"]
 
 
 class Worth(Scene):
@@ -130,13 +55,7 @@ class Worth(Scene):
             "which bound",
             "From the slopes of network and target, or from noise on the weights",
             options={"Jacobian bounds": "jacobian", "PAC-Bayes": "pac"},
-        ),
-        Control(
-            "data",
-            "data",
-            "data",
-            "A curve, where every term is known; images of digits; signals",
-            options={"a curve (Chebyshev)": "chebyshev", "digits": "digits", "MNIST-1D": "mnist1d"},
+            bar=True,
         ),
         Control(
             "n",
@@ -145,6 +64,7 @@ class Worth(Scene):
             "Of the Jacobian bounds: a new run",
             values=SIZES,
             bar=True,
+            shows="bounds",
         ),
         Control(
             "sigma",
@@ -153,6 +73,19 @@ class Worth(Scene):
             "Of PAC-Bayes: standard deviation of the noise on each weight",
             values=SIGMAS,
             bar=True,
+            shows="noise",
+        ),
+        Control(
+            "data",
+            "data",
+            "data",
+            "A curve, where every term is known; images of digits; signals",
+            options={
+                "a curve (Chebyshev polynomial)": "chebyshev",
+                "images of digits": "digits",
+                "signals (MNIST-1D)": "mnist1d",
+            },
+            group="Of both bounds",
         ),
         Control(
             "alpha",
@@ -161,13 +94,17 @@ class Worth(Scene):
             "First layer times α, last divided by it: the same function",
             values=ALPHAS,
             form="×{:g}",
+            group="Of PAC-Bayes, with σ",
+            shows="noise",
         ),
         Control(
             "noise",
             "σ is",
             "what the noise is tied to",
             "The same for every weight, or in units of the size of the prior's block",
-            options={"the same for all": "same", "tied to the weights": "tied"},
+            options={"the same for all weights": "same", "tied to the size of weights": "tied"},
+            group="Of PAC-Bayes, with σ",
+            shows="noise",
         ),
     )
     pictures: ClassVar = {"bounds": Bounds, "shares": Shares, "curse": Curse, "noise": Noise}
@@ -235,8 +172,9 @@ class Worth(Scene):
     @property
     def plain(self) -> Certificate | None:
         """The certificate of the network that is not rescaled, beside that of one that is."""
-        key = (self.certified, 1.0, self.values["noise"])
-        return None if self.values["alpha"] == 1 else self._certificates.get(key)
+        found = self._certificates.get((self.certified, 1.0, self.values["noise"]))
+        moved = self.values["alpha"] != 1 and found is not None
+        return found if moved and finished(found) else None
 
     @property
     def here(self) -> int:
@@ -247,7 +185,8 @@ class Worth(Scene):
         return self.values["bound"] == "pac"
 
     def changed(self, name: str) -> None:
-        values = self.values
+        values, turned = self.values, self.pac and self.values["data"] == "chebyshev"
+        turned = turned and name == "data"
         if name == "n" or (name == "data" and values["data"] == "chebyshev"):
             values["bound"] = "jacobian"
         elif name in ("sigma", "alpha", "noise"):
@@ -259,6 +198,8 @@ class Worth(Scene):
                 self.course.go(EVERY)
             self.running, self.working = not self.course.ended, False
             self.status = "A run of the Jacobian bounds."
+            if turned:
+                self.status += " PAC-Bayes takes labels, and a curve has none."
             return
         if values["data"] == "chebyshev":
             values["data"] = "digits"  # the certificate takes labels
@@ -273,12 +214,18 @@ class Worth(Scene):
 
     def _left(self) -> bool:
         """Whether the certificate can still be refined."""
-        return self.preparing is not None or self.certificate.draws < DRAWS
+        return self.preparing is not None or not finished(self.certificate)
+
+    def idle(self) -> Mapping[str, str]:
+        if not self.pac:
+            return dict.fromkeys(("sigma", "alpha", "noise"), OF_NOISE)
+        done = {} if self._left() else {"run": DONE}
+        return done | dict.fromkeys(("n", "again"), OF_SLOPES)
 
     def pressed(self, name: str) -> None:
         if name == "again":
             if self.pac:
-                self.status = "Restart is for the Jacobian bounds."
+                self.status = OF_SLOPES
                 return
             self._start()
             self.running = False
@@ -309,7 +256,7 @@ class Worth(Scene):
         self.running, self.working = False, self._left()
         broken = self.course.training.diverged
         self.status = (
-            f"{self.course.step} steps." if broken is None else f"It broke: {broken.reason}."
+            f"{self.course.step} steps. {NEXT}" if broken is None else f"It broke: {broken.reason}."
         )
 
     def _refine(self) -> None:
@@ -339,7 +286,7 @@ class Worth(Scene):
 
     def reveal(self) -> None:
         self.running = True
-        self.status = "Running. Then turn n, and go to PAC-Bayes."
+        self.status = "Running. Then turn n, or choose PAC-Bayes."
 
     # What is shown.
 
@@ -349,13 +296,15 @@ class Worth(Scene):
         if self.pac:
             if self.preparing is not None:
                 return f"Prior and posterior are being trained: {self.preparing.progress:.0%}."
+            if not finished(self.certificate):
+                drawn = f"{self.certificate.draws} of {DRAWS}"
+                return f"Noise is being drawn: {drawn}. The certificate comes with the last draw."
             value = self.certificate.values[self.here]
             verdict = "well below" if value < 0.5 else "below" if value < 0.75 else "barely below"
             verdict = verdict if value < CHANCE else "not below"
-            soon = "" if self.certificate.draws == DRAWS else " Provisional: noise is being drawn."
             return (
                 f"With 95% confidence a network with noise σ = {self.values['sigma']:g} errs on at "
-                f"most {value:.0%} of new {WHAT[self.certified]}: {verdict} chance, 90%.{soon}"
+                f"most {value:.0%} of new {WHAT[self.certified]}: {verdict} chance, 90%."
             )
         best = self.course.best
         says = "it says nothing (vacuous)" if best.vacuous else "it says something"
@@ -371,6 +320,7 @@ class Worth(Scene):
     def _course_rows(self) -> list[list[str]]:
         course = self.course
         best, gap = course.best, f"{course.last('loss_gap'):.2g} ± {course.last('loss_gap_se'):.1g}"
+        gap = f"−{gap[1:]}" if gap[0] == "-" else gap
         constant = course.calculator.best_constant
         rows = [
             ["step t", f"{course.step}", f"of {STEPS}; n = {course.n}"],
@@ -394,11 +344,15 @@ class Worth(Scene):
             return [["prior and posterior", f"{self.preparing.progress:.0%}", "of their training"]]
         tied = self.values["noise"] == "tied"
         draws = certificate.draws
-        so_far = "95%, all settings of this page at once"
-        if draws < DRAWS:
-            so_far = f"provisional: {draws} of {DRAWS} draws"
         noisy = f"{certificate.noisy[here]:.3f} ± {certificate.error[here]:.1g}"
-        best = int(certificate.values.argmin())
+        promised = [["certificate", "not yet", f"it takes {DRAWS} draws; {draws} are done"]]
+        if finished(certificate):
+            best = int(certificate.values.argmin())
+            value = f"{certificate.values[here]:.3f}"
+            promised = [
+                ["certificate", value, "95%, all settings of this page at once"],
+                ["its smallest", f"{certificate.values[best]:.3f}", f"at σ = {SIGMAS[best]:g}"],
+            ]
         new, error = self._on_new_data()
         rows = [
             [
@@ -412,13 +366,12 @@ class Worth(Scene):
                 short(certificate.kl[here]),
                 f"nats; KL / n = {short(certificate.kl[here] / certificate.n)}",
             ],
-            ["certificate", f"{certificate.values[here]:.3f}", so_far],
-            ["its smallest", f"{certificate.values[best]:.3f}", f"at σ = {SIGMAS[best]:g}"],
+            *promised,
             ["measured", f"{new:.3f} ± {error:.1g}", "noisy error on test data"],
             ["hold-out bound", f"{hold_out_bound(self.pair):.3f}", "the prior's network, no noise"],
         ]
         if self.plain is not None:
-            rows.append(["at α = 1", f"{self.plain.values[here]:.3f}", f"{self.plain.draws} draws"])
+            rows.append(["at α = 1", f"{self.plain.values[here]:.3f}", "the same function"])
         return rows
 
     def _on_new_data(self) -> tuple[float, float]:
@@ -432,11 +385,17 @@ class Worth(Scene):
             return self.course.rows
         certificate = self.certificate
         columns = {"noisy_error": certificate.noisy, "standard_error": certificate.error}
-        columns |= {"kl": certificate.kl, "certificate": certificate.values}
-        return {"sigma": list(SIGMAS)} | {name: c.tolist() for name, c in columns.items()}
+        columns = {name: c.tolist() for name, c in (columns | {"kl": certificate.kl}).items()}
+        values = certificate.values.tolist() if finished(certificate) else [math.nan] * len(SIGMAS)
+        return {"sigma": list(SIGMAS)} | columns | {"certificate": values}
 
     def settings(self) -> dict[str, Any]:
         return {**self.values, "lr": LR, "degree": DEGREE, "seed": 0, "failure": FAILURE}
+
+
+def finished(certificate: Certificate) -> bool:
+    """Whether all draws are done: the number of draws belongs to what is certified."""
+    return certificate.draws >= DRAWS
 
 
 @functools.cache

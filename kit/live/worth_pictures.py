@@ -7,11 +7,13 @@ import math
 import numpy as np
 
 from kit.covering import regular_covering_radius
+from kit.live.lettering import spread
 from kit.live.panels import BOUND, GAP, LOSS, THRESHOLD
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 
 STEPS = 1000  # of a run
+TOP = 0.97  # of an axis: names of lines stand below
 SIGMAS = (0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 DRAWS = 1000  # of the noise
 SEEN_SIGMA = 0.03  # before the answer
@@ -27,7 +29,7 @@ class Bounds(Picture):
     """Bounds, cost and gap, step by step."""
 
     def build(self, figure) -> None:
-        place = (0.115, 0.14, 0.655, 0.765)
+        place = (0.115, 0.14, 0.645, 0.765)
         self.ax = self.axes(figure, "step t", "cost", "", place)
         self.ax.set_yscale("log")
         self.ax.set_xlim(0, STEPS)
@@ -53,10 +55,9 @@ class Bounds(Picture):
         words = {"train_loss": "training cost", "loss_gap": "|measured gap|"}
         words["best constant"] = "best constant\n(vacuous above)"
         words |= {form: f"{form} ({course.forms[form].kind})" for form in course.forms}
-        kind = "bounds, every term known" if course.exact else "bound estimates"
-        self.ax.set_title(
-            f"{NAMES[course.name]}, n = {course.n}: {kind}", fontsize=9.5, loc="left", pad=4
-        )
+        kind = "bounds" if course.exact else "bound estimates"
+        title = f"Jacobian {kind}: {NAMES[course.name]}, n = {course.n}{_before(scene)}"
+        self.ax.set_title(title, fontsize=9.5, loc="left", pad=4)
         constant = course.calculator.best_constant
         low = constant / (30 if course.exact else 100)
         high = _above(1.2 * max(course.rows["G1"]))
@@ -74,21 +75,26 @@ class Bounds(Picture):
                 at = math.log(max(values[-1], low) / low) / math.log(high / low)
                 ends.append((at, name))
         self.past.set_data(*scene.past)
-        lowest = 0.02
-        for at, name in sorted(ends):
-            room = 0.05 if name == "best constant" else 0.0
-            lowest = max(at, lowest + room)
-            self.texts[name].set_y(lowest)
-            lowest += 0.062 + room
-        return low, high, course.name, course.n
+        self._place(ends)
+        return low, high, title
+
+    def _place(self, ends) -> None:
+        """The names at the ends of their lines, moved apart; one has two lines of letters."""
+        lines = sorted([*ends, *((at, name) for at, name in ends if name == "best constant")])
+        heights = spread([min(at, TOP) / TOP for at, _ in lines], 0.065)
+        for name in {name for _, name in lines}:
+            own = [TOP * h for h, (_, other) in zip(heights, lines, strict=True) if other == name]
+            self.texts[name].set_y(sum(own) / len(own))
 
     def alt(self, scene) -> str:
         course = scene.course
         forms = ", ".join(f"{form} {short(b.value)}" for form, b in course.forms.items())
+        start = short(course.rows["best"][0])
         return (
-            f"Bounds over the steps of a run on {NAMES[course.name]}. Now: step {course.step}, "
-            f"{forms}; training cost {short(course.last('train_loss'))}, measured gap "
-            f"{short(course.last('loss_gap'))}, best constant predictor "
+            f"Steps of a run on {NAMES[course.name]} across, cost up, on a log axis: bounds above, "
+            f"training cost and gap below. The best bound began at {start}. Now: step "
+            f"{course.step}, {forms}; training cost {short(course.last('train_loss'))}, measured "
+            f"gap {short(course.last('loss_gap'))}, best constant predictor "
             f"{short(course.calculator.best_constant)}."
         )
 
@@ -97,7 +103,7 @@ class Shares(Picture):
     """The parts of the best bound."""
 
     def build(self, figure) -> None:
-        place = (0.215, 0.14, 0.745, 0.765)
+        place = (0.23, 0.14, 0.73, 0.765)
         self.ax = self.axes(figure, "share of the best bound, %", "", "", place)
         self.ax.set_xlim(0, 128)
         self.ax.set_xticks(range(0, 101, 20))
@@ -116,7 +122,7 @@ class Shares(Picture):
         parts = course.shares()
         self.ax.set_yticks(range(4), [name for name, _, _ in parts])
         self.ax.set_title(
-            f"what {course.best.form} = {short(course.best.value)} is made of",
+            f"what {course.best.form} = {short(course.best.value)} is made of{_before(scene)}",
             fontsize=9.5,
             loc="left",
             pad=4,
@@ -130,13 +136,14 @@ class Shares(Picture):
             bar.set_alpha(1.0 if kind == "exact" else 0.55)
             text.set_text(f"{share:.0f}%, {kind}")
             text.set_x(share + 1.5)
-        return course.best.form, short(course.best.value), course.name
+        return course.best.form, short(course.best.value), course.name, _before(scene)
 
     def alt(self, scene) -> str:
         parts = "; ".join(
             f"{name} {short(value)} ({kind})" for name, kind, value in scene.course.shares()
         )
-        return f"Bars: the parts of the best bound. Now: {parts}.".replace("\n", " ")
+        whole = f"{scene.course.best.form} = {short(scene.course.best.value)}"
+        return f"Bars: the parts of the best bound, {whole}. Now: {parts}.".replace("\n", " ")
 
 
 class Curse(Picture):
@@ -187,9 +194,15 @@ class Curse(Picture):
     def alt(self, scene) -> str:
         if not scene.revealed:
             radius = _radius(10**6, 1, 2.0)
-            return f"The covering radius in one dimension. Now: {radius:.2g} at a million samples."
+            return (
+                "Samples across, covering radius up, on log axes, in one dimension: it falls. Now: "
+                f"{radius:.2g} of a side at a million samples."
+            )
         at = ", ".join(f"{_radius(10**6, d, v):.2g} for d = {d}" for d, v in DIMENSIONS.items())
-        return f"Covering radius against samples, on log axes. Now: at a million samples {at}."
+        return (
+            "Samples across, covering radius up, on log axes: a line for each dimension, which "
+            f"falls the less the more dimensions. Now: at a million samples {at}."
+        )
 
 
 class Noise(Picture):
@@ -197,8 +210,9 @@ class Noise(Picture):
 
     def build(self, figure) -> None:
         place = (0.105, 0.14, 0.685, 0.765)
-        self.ax = self.axes(figure, "noise σ on every weight", "error", "", place)
-        self.ax.yaxis.set_label_coords(-0.11, 0.5)
+        self.ax = self.axes(figure, "noise σ on every weight", "", "", place)
+        self.ax.set_ylabel("share of errors; KL / n in nats", fontsize=9, color=SOFT)
+        self.ax.yaxis.set_label_coords(-0.1, 0.5)
         self.ax.set_xscale("log")
         self.ax.set_xlim(SIGMAS[0], SIGMAS[-1])
         ticks = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -214,7 +228,8 @@ class Noise(Picture):
         (self.value,) = self.ax.plot([], [], color=BOUND, lw=2.2, **style)
         self.mark = self.ax.axvline(0.1, color=SOFT, lw=0.8, animated=True)
         (self.dot,) = self.ax.plot([], [], "o", color=BOUND, ms=10, animated=True)
-        inside = {"fontsize": 8.5, "animated": True, "va": "center"}
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        inside = {"fontsize": 8.5, "animated": True, "va": "center", "bbox": white}
         self.words = [
             self.ax.text(0, 0, text, color=colour, **inside)
             for text, colour in (
@@ -225,12 +240,32 @@ class Noise(Picture):
         ]
         self.words[0].set_transform(self.ax.get_yaxis_transform())
         self.words[1].set_position((1.03 * SIGMAS[0], 1.065))
+        place = {"transform": self.ax.transAxes, "va": "center", "bbox": white, "animated": True}
+        self.wait = self.ax.text(0.02, 0.62, "", fontsize=9.5, color=SHADE, **place)
         lines = [self.other, self.noisy, self.kl, self.value, self.mark, self.dot]
-        self.moving = [*lines, *self.words]
+        self.parts = [*lines, *self.words]
+        self.moving = [*self.parts, self.wait]
 
     def update(self, scene):
+        """The curves; where they are still to come, how far that is."""
+        if scene.preparing is not None:
+            for artist in self.parts:
+                artist.set_visible(False)
+            self.wait.set_text(
+                f"prior and posterior are being trained:\n{scene.preparing.progress:.0%}\n\n"
+                "then noise is drawn"
+            )
+            title = f"PAC-Bayes, {NAMES[scene.values['data']]}: no certificate yet"
+            self.ax.set_title(title, fontsize=9.5, loc="left", pad=4)
+            return title
         certificate, name = scene.certificate, scene.certified
         sigma, shown = np.array(SIGMAS), scene.revealed
+        done = shown and certificate.draws >= DRAWS
+        self.noisy.set_visible(True)
+        self.words[0].set_visible(True)
+        drawn = f"certificate: not computed yet\n{certificate.draws} of {DRAWS} draws of noise"
+        act = "" if scene.pac else "\nchoose PAC-Bayes"
+        self.wait.set_text("" if done or not shown else f"{drawn}{act}")
         seen = sigma <= (SIGMAS[-1] if shown else SEEN_SIGMA)
         self.noisy.set_data(sigma[seen], certificate.noisy[seen])
         share = certificate.kl / certificate.n
@@ -245,19 +280,23 @@ class Noise(Picture):
         self.words[0].set_position((1.015, min(float(certificate.noisy[-1]), 0.78)))
         first = int(np.argmax(share <= 0.6))
         self.words[2].set_position((1.06 * sigma[first], min(share[first] + 0.03, 0.7)))
-        for artist in (self.kl, self.value, self.mark, self.dot, self.other, *self.words[1:]):
+        for artist in (self.kl, self.other):
             artist.set_visible(shown)
+        for artist in (self.value, self.mark, self.dot, *self.words[1:]):
+            artist.set_visible(done)
         if not shown:
             self.words[0].set_transform(self.ax.transData)
             self.words[0].set_position((SEEN_SIGMA * 1.1, certificate.noisy[seen][-1] + 0.05))
         else:
             self.words[0].set_transform(self.ax.get_yaxis_transform())
         alpha = scene.values["alpha"]
-        moved = f", rescaled by α = {alpha:g} (grey: α = 1)" if shown and alpha != 1 else ""
+        grey = "" if other is None else " (grey: α = 1)"
+        moved = f", rescaled by α = {alpha:g}{grey}" if shown and alpha != 1 else ""
         title = f"PAC-Bayes, {NAMES[name]}{moved}"
         self.ax.set_title(title, fontsize=9.5, loc="left", pad=4)
         tied = scene.values["noise"] == "tied"
-        self.ax.set_xlabel("noise σ, in units of each block's size" if tied else "noise σ on θ")
+        units = "in units of the size of each block of weights" if tied else "on every weight"
+        self.ax.set_xlabel(f"noise σ, {units}")
         return title, tied, shown
 
     def alt(self, scene) -> str:
@@ -265,11 +304,25 @@ class Noise(Picture):
         if not scene.revealed:
             low = short(certificate.noisy[0])
             return f"Noisy error for little noise. Now: {low} at σ = {SIGMAS[0]:g}."
+        what = "Noise σ across, on a log axis; share of errors up. More noise, more errors"
+        if scene.preparing is not None:
+            return f"{what}. Now: prior and posterior are {scene.preparing.progress:.0%} trained."
+        noisy = f"at σ = {SIGMAS[here]:g} the noisy error is {short(certificate.noisy[here])}"
+        if certificate.draws < DRAWS:
+            drawn = f"{certificate.draws} of {DRAWS} draws"
+            return f"{what}. Now: {noisy}; the certificate is not computed yet: {drawn}."
+        best = int(certificate.values.argmin())
         return (
-            f"Noisy error and certificate against the noise, {NAMES[scene.certified]}. Now: at σ "
-            f"= {SIGMAS[here]:g} the noisy error is {short(certificate.noisy[here])}, the "
-            f"certificate {short(certificate.values[here])}."
+            f"{what}. Above it the certificate; dotted KL / n, which falls. Now: "
+            f"{NAMES[scene.certified]}, {noisy}, the certificate "
+            f"{short(certificate.values[here])}, and least at σ = {SIGMAS[best]:g}, "
+            f"{short(certificate.values[best])}. Chance is {CHANCE}."
         )
+
+
+def _before(scene) -> str:
+    """Said of the Jacobian bounds where the reader has gone on to other data."""
+    return "" if scene.values["data"] == scene.course.name else " (the run before)"
 
 
 def _radius(n: int, d: int, volume: float) -> float:

@@ -80,11 +80,11 @@ def test_each_control_changes_the_number_that_it_should(open_page):
 def test_resampling_runs_pauses_and_leaves_the_sliders_live(open_page):
     seen, live = open_page()
     live.slide_to("d", "3", down=True)
-    live.expect_status(re.compile("on the way"))
+    live.expect_status(re.compile("Looking for"))
     live.slide_to("n", "64")
     live.expect_value("samples n", "64")
     live.expect_value("covering radii", re.compile(r"^[1-9]\d* of 40"))
-    live.expect_status("40 resamples. Press Run for more.", timeout=60_000)
+    live.expect_status(re.compile("All 40 draws are done"), timeout=60_000)
     live.press("run")
     live.expect_value("covering radii", re.compile(r"^4[1-9] of 80"))
     live.press("run")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from kit.live.forced import DIGITS, SHOWN, Forced, room
+from kit.live.forced import DIGITS, SHOWN, Forced, slack
+from kit.live.forced_pictures import Course, Fit, changes_of, room
 from kit.sharpening import along_segment, jacobian_floor, sharpness_floor
 from tests.live.scenes import check_page, check_skipping, check_words, steps
 
@@ -217,3 +218,93 @@ def test_axes_have_room():
     assert room(0) == 1.0
     assert room(9.2) == 15.0
     assert all(room(v) >= 1.1 * v for v in np.geomspace(1e-6, 1e6, 200))
+
+
+def drawn(kind, scene):
+    picture = kind()
+    picture.encode(scene, still=True)
+    return picture
+
+
+def test_the_guess_is_drawn_where_the_answer_is_read_while_the_question_stands():
+    scene = Forced()
+    assert len(drawn(Course, scene).guess.get_xdata()) == 0
+    scene.show(7.5)
+    course, fit = drawn(Course, scene), drawn(Fit, scene)
+    assert list(course.guess.get_ydata()) == [7.5, 7.5]
+    assert (course.guess.get_color(), course.guess.get_linestyle()) == ("#222222", ":")
+    assert course.said.get_text() == "your guess"
+    assert course.ax.get_ylim()[1] > 7.5
+    x, y = fit.guess.get_data()
+    assert (y[1] - y[0]) / (x[1] - x[0]) == pytest.approx(7.5)
+    assert "your guess: slope 7.5" in fit.words[2].get_text()
+    assert "your guess was 7.5" in course.alt(scene)
+    scene.do("gap", 0.1)  # another question
+    assert drawn(Course, scene).said.get_text() == ""
+    assert drawn(Fit, scene).words[2].get_text() == ""
+
+
+def test_what_is_said_to_the_guess_is_what_the_page_shows(tanh):
+    because = Forced.question.because
+    assert "slope 10" in because
+    assert tanh.answer() == 10.0
+    assert "its floor is a little lower" in because
+    assert 9 < tanh.run.floor.value < 10
+    assert "steeper than it must be" in because
+    assert tanh.run.segment > 1.2 * tanh.answer()
+
+
+def test_after_a_change_it_says_not_trained_on_these_yet_until_it_was():
+    scene = shown()
+    scene.do("scale", 0.5)
+    assert scene.untrained
+    assert scene.phase().startswith("Not trained on these yet. Samples 4 and 5 will need slope 5")
+    assert "not trained on these yet" in scene.numbers()[1][2]
+    fit, course = drawn(Fit, scene), drawn(Course, scene)
+    assert "4 and 5 will need slope 5.00: not trained yet" in fit.words[0].get_text()
+    assert not fit.steepest.get_visible()
+    assert course.ends.get_ydata()[0] > 15  # of the last fit, not of another pair
+    assert all("not trained" in kind().alt(scene) for kind in (Fit, Course))
+    scene.run.advance(10)
+    assert not scene.untrained
+    assert scene.phase().startswith("10 steps on these data: samples ")
+    assert np.isnan(drawn(Course, scene).curves["segment"].get_ydata()).sum() == 1
+    scene.do("again")
+    assert not scene.untrained
+    assert scene.phase().startswith("Samples ")
+
+
+def test_an_estimate_above_what_is_measured_is_said_to_fail():
+    scene = shown(("gap", 0.05), ("scale", 2.0))
+    top, residual, least = scene.run.curvature()
+    assert least > top + residual
+    assert scene.run.samples < scene.run.floor.value
+    remark = scene.numbers()[-1][2]
+    assert "the estimate fails here" in remark
+    assert "times" not in remark
+    for times in (1.5, 10, 2000, 2e7):
+        said = slack(times, 0.0, 1.0, 5.0)
+        assert said.startswith(f"{times:.10g} times too low")
+    assert slack(1.0, 0.1, 1.05, 5.0).startswith("as large as")
+    assert "vacuous" in slack(1.0, 0.1, 0.0, 5.0)
+
+
+def test_the_words_of_changes_do_not_overprint_each_other():
+    scene = shown()
+    for k, name in enumerate(("scale", "gap", "target", "scale", "gap", "target")):
+        control = next(c for c in scene.controls if c.name == name)
+        scene.do(name, control.values[k])
+        if k % 3 != 1:
+            scene.run.advance(10)
+    picture = drawn(Course, scene)
+    boxes = [text.get_window_extent() for text in picture.words_of_marks]
+    assert len(boxes) == len(changes_of(scene.marks)) == 4
+    assert [a.overlaps(b) for a in boxes for b in boxes if a is not b] == [False] * 12
+    assert all(picture.ax.bbox.x0 - 1 < box.x0 for box in boxes)
+
+
+def test_controls_of_the_line_are_idle_on_digits():
+    scene = shown()
+    assert scene.idle() == {}
+    scene.do("data", "digits")
+    assert set(scene.idle()) == {"gap", "which", "target"}

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import kit.live.session as session_module
 from kit.live import Explorer, words
-from kit.live.controls import BAR, MAIN, TEXTS, Controls, batch_options, parse_widths
+from kit.live.controls import BAR, MAIN, TEXTS, Controls, batch_options
 from kit.live.panels import HEIGHT, PANELS, WIDTH, Panel
 from kit.live.session import Session
+from kit.live.text import parse_widths
 from kit.load import load_dataset
 from kit.models import mlp
 from kit.presets import PRESETS, RunConfig

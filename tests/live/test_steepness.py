@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from kit.live.steepness import (
     ORDER,
     Steepness,
     largest_bound,
+    largest_seen,
 )
 from kit.steepness import AdditiveFunction, draw, measured_slope
 from tests.live.scenes import TIMES, check_page, check_skipping, check_words, steps
@@ -106,7 +108,7 @@ def test_before_the_answer_nothing_beyond_64_samples_is_shown():
     assert not scene.running
     assert max(scene.columns()["n"]) == 64
     assert scene.f.d == 1
-    told = json.dumps([scene.numbers(), scene.phase(), scene.summary(), scene.columns()])
+    told = json.dumps([scene.numbers(), scene.phase(), scene.columns()])
     assert "slope" not in told
     assert "16 times" not in told
     pictures = [kind() for kind in scene.pictures.values()]
@@ -137,7 +139,7 @@ def test_resampling_goes_on_in_slices_and_can_be_paused():
     assert scene.running
     assert len(scene.table) == BATCH
     scene.work(0.001)
-    assert scene.phase().endswith("Covering: resample 1 of 40.")
+    assert scene.phase().endswith("Covering radius of draw 1 of 40.")
     scene.do("run")
     assert not scene.running
     done = len(scene.radius_rows)
@@ -146,14 +148,19 @@ def test_resampling_goes_on_in_slices_and_can_be_paused():
     scene.do("run")
     rested(scene)
     assert done < len(scene.radius_rows) == BATCH
-    assert scene.status.startswith("40 resamples")
+    assert scene.status.startswith("All 40 draws are done. Turn d, n or the function. Run makes")
+    assert scene.idle() == {}
     while len(scene.radius_rows) < MOST:
         scene.do("run")
         rested(scene)
     assert len(scene.table) == MOST
     scene.do("run")
     assert not scene.running
-    assert scene.status.startswith(f"{MOST} resamples")
+    assert scene.status.startswith(f"All {MOST} draws are done")
+    assert scene.status.endswith("Turn d, n or the function.")
+    assert scene.idle() == {"run": scene.status}
+    scene.do("d", 2)
+    assert scene.idle() == {}
 
 
 def test_more_resamples_shrink_the_error_of_the_slope():
@@ -306,8 +313,9 @@ def test_the_notebook_is_short_and_has_its_sections():
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert len(code) == 1
     assert len(code[0]["source"]) <= 5
-    text = "".join(notebook["cells"][-1]["source"])
+    opening, text = ("".join(notebook["cells"][k]["source"]) for k in (0, -1))
     assert re.findall(r"^## (.+)$", text, re.M) == [
+        "How to read the pictures",
         "Three things to try",
         "What you should see",
         "Why",
@@ -317,3 +325,55 @@ def test_the_notebook_is_short_and_has_its_sections():
     ]
     assert "our version of" in text
     assert "small functions" in text
+    assert "called its\n*true constant*" in opening
+    for term in ("True constant", "Shortfall", "Covering radius", "Theorem A"):  # before their use
+        assert text.index(f"**{term}**") < text.index("## Three things")
+
+
+def test_one_draw_is_said_to_be_one_beside_the_spread_of_all():
+    scene = Steepness()
+    at = list(NS).index(16)
+    low, high = (f(largest_seen(scene)[:, at]) / 2 for f in (np.min, np.max))
+    assert low < 0.75
+    assert high > 0.98
+    assert "In this draw the steepest of 16 samples has 95.3%" in scene.phase()
+    assert f"in 40 draws {math.floor(1000 * low) / 10:g}% to 99" in scene.phase()
+    for name in ("estimate", "rate", "cover"):
+        picture = scene.pictures[name]()
+        picture.encode(scene, still=True)
+        assert "ring: this one draw of 16" in picture.notes.get_text()
+        assert list(picture.own.get_xdata()) == [16]
+
+
+def test_terms_are_said_in_plain_words_where_they_first_appear():
+    scene = shown(d=1)
+    pictures = {key: kind() for key, kind in scene.pictures.items()}
+    for picture in pictures.values():
+        picture.encode(scene, still=True)
+    said = [text.get_text() for text in pictures["estimate"].labels]
+    assert "true constant:\nlargest there is" in said
+    assert "the true constant" in pictures["function"].true.get_text()
+    assert pictures["cover"].ax.get_title("left").startswith("covering radius r: no place is furt")
+    assert "largest ‖J‖ anywhere" in row(scene, "true constant")[2]
+    assert "no place is steeper" in row(scene, "at most (Theorem A)")[2]
+    assert "no place is further" in row(scene, "covering radius r")[2]
+
+
+def test_four_pictures_leave_no_quarter_empty_and_nothing_is_cut_off():
+    scene = rested(shown(d=4))
+    assert len(scene.pictures) == 4
+    for values in ({"n": 4}, {"n": 2048, "d": 1, "confidence": 0.5}, {"function": "network"}):
+        for name, value in values.items():
+            scene.do(name, value)
+        for kind in list(scene.pictures.values())[1:]:
+            picture = kind()
+            picture.encode(scene, still=True)
+            shown_texts = [t for t in picture.moving if hasattr(t, "get_text") and t.get_text()]
+            for text in (*shown_texts, picture.ax.yaxis.label, picture.ax.title):
+                box = text.get_window_extent(picture.canvas.get_renderer())
+                assert box.x0 >= 0, text
+                assert box.x1 <= WIDTH, text
+                assert box.y1 <= HEIGHT, text
+            boxes = [t.get_window_extent() for t in picture.labels if t in picture.moving]
+            boxes.sort(key=lambda box: box.y0)
+            assert all(a.y1 <= b.y0 + 1 for a, b in pairwise(boxes))

@@ -2,13 +2,15 @@
 
 import math
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from kit.live.worth import CHOICES, DONE, SIGMAS, STEPS, Course, Worth
-from kit.live.worth_pictures import _radius
+from kit.live.gallery import PAGES
+from kit.live.worth import CHOICES, DONE, DRAWS, SIGMAS, STEPS, Course, Worth
+from kit.live.worth_pictures import Bounds, Noise, Shares, _radius
 from tests.live.scenes import TIMES, check_page, check_skipping, check_words, steps
 
 
@@ -113,7 +115,7 @@ def test_the_reveal_runs_to_its_end_and_then_the_certificate_has_its_turn():
     rest(scene)
     assert scene.course.step == STEPS
     assert scene.certificate.draws == 1000
-    assert scene.status == f"{STEPS} steps."
+    assert scene.status == f"{STEPS} steps. Turn n, or choose PAC-Bayes."
     assert "vacuous" in scene.phase()
 
 
@@ -202,3 +204,108 @@ def test_a_run_that_ended_begins_again_and_earlier_runs_stay_as_a_line():
     assert scene.course.step == 0
     scene.do("run")
     assert scene.running
+
+
+def drawn(kind, scene):
+    picture = kind()
+    picture.encode(scene, still=True)
+    return picture
+
+
+def test_a_certificate_is_shown_only_when_all_draws_are_done():
+    scene = shown()
+    scene.work(0.05)
+    picture = drawn(Noise, scene)
+    assert not picture.value.get_visible()
+    assert not picture.dot.get_visible()
+    assert picture.wait.get_text() == (
+        "certificate: not computed yet\n4 of 1000 draws of noise\nchoose PAC-Bayes"
+    )
+    assert "not computed yet" in picture.alt(scene)
+    scene.do("bound", "pac")
+    assert numbers(scene)["certificate"][0] == "not yet"
+    assert "its smallest" not in numbers(scene)
+    assert "The certificate comes with the last draw" in scene.phase()
+    assert all(math.isnan(value) for value in scene.columns()["certificate"])
+    rest(scene)
+    picture = drawn(Noise, scene)
+    assert picture.value.get_visible()
+    assert picture.wait.get_text() == ""
+    assert min(picture.value.get_ydata()) < 0.3
+    assert float(numbers(scene)["certificate"][0]) < 0.3
+
+
+def test_the_gallery_draws_a_finished_certificate(monkeypatch):
+    drawn_of = []
+    encode = Noise.encode
+    monkeypatch.setattr(
+        Noise, "encode", lambda self, scene, **more: drawn_of.append(scene) or encode(self, scene)
+    )
+    PAGES["07_worth_anything"]()
+    assert drawn_of[-1].certificate.draws == DRAWS
+    assert drawn_of[-1].revealed
+
+
+def test_while_other_data_are_being_trained_no_earlier_curve_is_shown():
+    scene = shown()
+    scene.do("bound", "pac")
+    rest(scene)
+    scene.do("data", "mnist1d")
+    scene.work(0.05)
+    picture = drawn(Noise, scene)
+    assert not any(artist.get_visible() for artist in picture.parts)
+    assert f"{scene.preparing.progress:.0%}" in picture.wait.get_text()
+    assert "MNIST-1D: no certificate yet" in picture.ax.get_title("left")
+    for kind in (Bounds, Shares):
+        title = drawn(kind, scene)
+        assert "(the run before)" in (title.ax.get_title("left") or title.ax.get_title())
+    scene.do("data", "digits")
+    assert drawn(Noise, scene).value.get_visible()
+
+
+def test_controls_of_the_other_bound_are_idle_and_stand_under_headings():
+    scene = shown()
+    assert set(scene.idle()) == {"sigma", "alpha", "noise"}
+    scene.do("bound", "pac")
+    assert set(scene.idle()) == {"n", "again"}
+    rest(scene)
+    assert scene.idle()["run"] == DONE
+    controls = {control.name: control for control in scene.controls}
+    assert controls["alpha"].group == controls["noise"].group == "Of PAC-Bayes, with σ"
+    assert {name for name in controls if controls[name].shows == "noise"} == {
+        "sigma",
+        "alpha",
+        "noise",
+    }
+    assert controls["n"].shows == "bounds"
+    scene.do("data", "chebyshev")
+    assert "PAC-Bayes takes labels" in scene.status
+
+
+@pytest.mark.parametrize(("data", "n"), [("chebyshev", 1000), ("digits", 20), ("mnist1d", 1000)])
+def test_names_of_lines_stand_apart_and_inside_the_picture(data, n):
+    scene = shown()
+    scene.do("data", data)
+    scene.do("n", n)
+    scene.course.go(STEPS)
+    picture = drawn(Bounds, scene)
+    boxes = [text.get_window_extent() for text in picture.texts.values() if text.get_text()]
+    boxes.sort(key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 + 2 for a, b in pairwise(boxes))
+    assert max(box.x1 for box in boxes) <= picture.figure.bbox.x1
+    assert max(box.y1 for box in boxes) <= picture.ax.bbox.y1 + 4
+
+
+def test_grey_is_named_where_it_is_drawn():
+    scene = shown()
+    scene.do("bound", "pac")
+    rest(scene)
+    scene.do("alpha", 2.0)
+    picture = drawn(Noise, scene)
+    assert "grey: α = 1" in picture.ax.get_title("left")
+    assert np.isfinite(picture.other.get_ydata()).any()
+    scene.do("noise", "tied")  # of this noise there is no curve at α = 1 yet
+    picture = drawn(Noise, scene)
+    assert "grey" not in picture.ax.get_title("left")
+    assert "rescaled by α = 2" in picture.ax.get_title("left")
+    assert not np.isfinite(picture.other.get_ydata()).any()

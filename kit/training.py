@@ -205,6 +205,11 @@ class Training(MeasuredRun):
             self._parts = None
             raise
 
+    @property
+    def between_steps(self) -> bool:
+        """Whether no step is under way."""
+        return self._parts is None
+
     def _step_parts(self) -> Iterator[None]:
         if self.diverged is None:
             self._apply(self._gradient())

@@ -41,9 +41,12 @@ class Knobs:
                 drawer.append(widget)
         rows = [widgets.Box(buttons).add_class("kit-buttons")] if buttons else []
         parts = [widgets.VBox([*rows, *bar]).add_class("kit-bar")]
-        self.why_idle = widgets.HTML("").add_class("kit-reason")
+        # Why a control is idle stands where the control is: a phone has its drawer closed.
+        self._in_bar = {control.name for control in scene.controls if control.bar}
+        self.why_idle = [widgets.HTML("").add_class("kit-reason") for _ in range(2)]
+        parts[0].children = (*parts[0].children, self.why_idle[0])
         if drawer:
-            drawer.append(self.why_idle)
+            drawer.append(self.why_idle[1])
             parts.append(widgets.VBox(drawer).add_class("kit-drawer"))
         self.box = widgets.VBox(parts).add_class("kit-controls")
         self.sync()
@@ -75,7 +78,10 @@ class Knobs:
         for name, widget in self.widgets.items():
             widget.disabled = name in why or name in self._fixed
             (widget.add_class if name in why else widget.remove_class)("kit-off")
-        self.why_idle.value = " ".join(dict.fromkeys(why.values()))
+        in_bar = dict.fromkeys(text for name, text in why.items() if name in self._in_bar)
+        others = dict.fromkeys(text for text in why.values() if text not in in_bar)
+        for place, said in zip(self.why_idle, (in_bar, others), strict=True):
+            place.value = " ".join(said)
         run = self.widgets.get("run")
         if run is not None:
             idle = next(c.label for c in self.scene.controls if c.name == "run")

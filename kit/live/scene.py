@@ -133,6 +133,10 @@ class Scene:
         """Rows of name, value and remark: each number with its error, or its unit."""
         return []
 
+    def answers(self, name: str) -> str:
+        """The picture that answers a control, for a phone, which has one in view; or ""."""
+        return next((control.shows for control in self.controls if control.name == name), "")
+
     def idle(self) -> Mapping[str, str]:
         """Controls that change nothing now, each with a sentence that says why."""
         return {}

@@ -61,9 +61,9 @@ class ScenePage(LivePage):
         self.scene.do(name, value)
         refused = self.scene.status.startswith("Not done")
         self._knobs.sync(skip=None if refused else name)
-        shows = {control.name: control.shows for control in self.scene.controls}.get(name)
-        if shows:
-            self._stage.look(shows)
+        picture = self.scene.answers(name)
+        if picture:
+            self._stage.look(picture)
         words = self.words()
         if self.running():  # else `still` follows, which says it once the pictures are there
             self._say(words)

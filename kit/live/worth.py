@@ -216,6 +216,11 @@ class Worth(Scene):
         """Whether the certificate can still be refined."""
         return self.preparing is not None or not finished(self.certificate)
 
+    def answers(self, name: str) -> str:
+        if name == "bound":
+            return "noise" if self.values["bound"] == "pac" else "bounds"
+        return super().answers(name)
+
     def idle(self) -> Mapping[str, str]:
         if not self.pac:
             return dict.fromkeys(("sigma", "alpha", "noise"), OF_NOISE)

@@ -73,10 +73,10 @@ def test_what_does_nothing_now_is_off_and_says_why(page):
     assert not tail.disabled
     page.handle("head", 1)
     assert tail.disabled
-    assert page._knobs.why_idle.value == WHY
+    assert [place.value for place in page._knobs.why_idle] == ["", WHY]
     page.handle("head", 0)
     assert not tail.disabled
-    assert page._knobs.why_idle.value == ""
+    assert [place.value for place in page._knobs.why_idle] == ["", ""]
 
 
 def test_a_control_brings_its_picture_into_view(page, monkeypatch):

@@ -309,3 +309,13 @@ def test_grey_is_named_where_it_is_drawn():
     assert "grey" not in picture.ax.get_title("left")
     assert "rescaled by α = 2" in picture.ax.get_title("left")
     assert not np.isfinite(picture.other.get_ydata()).any()
+
+
+def test_the_picture_of_the_chosen_bound_answers_the_choice():
+    scene = Worth()
+    scene.show()
+    assert scene.answers("bound") == "bounds"
+    scene.do("bound", "pac")
+    assert scene.answers("bound") == "noise"
+    assert scene.answers("sigma") == "noise"
+    assert scene.answers("data") == ""

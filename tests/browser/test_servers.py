@@ -1,17 +1,25 @@
 """`make serve` and `make lab` with a page of two lines: they serve it, and let go of its kernel."""
 
+import asyncio
+import http.client
+import json
+import re
 import shutil
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import psutil
 import pytest
 from nbformat import v4
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
 
 from tests.browser.servers import ROOT, running
 
 RAW = ("voila/files/", "files/", "static/", "")
+SOON = ["--MappingKernelManager.cull_idle_timeout=10", "--MappingKernelManager.cull_interval=1"]
 SOURCE = "import ipywidgets\nipywidgets.HTML('<p>It runs</p>')"
 
 
@@ -27,8 +35,7 @@ def notebooks(tmp_path):
 
 
 def test_voila_shows_a_page_and_culls_its_kernel(visit, notebooks, tmp_path):
-    soon = ["--MappingKernelManager.cull_idle_timeout=10", "--MappingKernelManager.cull_interval=1"]
-    with running("serve", tmp_path, *soon, notebooks=notebooks) as server:
+    with running("serve", tmp_path, *SOON, notebooks=notebooks) as server:
         seen = visit(server.url("page.ipynb"))
         seen.page.get_by_text("It runs").wait_for()
         assert seen.page.get_by_text("import ipywidgets").count() == 0
@@ -67,3 +74,126 @@ def test_voila_keeps_the_instructors_notebooks_back(tmp_path):
                 assert status in (403, 404), place
                 assert "BEGIN SOLUTION" not in text
         assert server.kernels() == []
+
+
+def test_the_gallery_is_the_front_page(visit, voila_server):
+    seen = visit(voila_server.address)
+    seen.page.wait_for_url("**/voila/render/00_welcome.ipynb")
+    seen.page.locator("a.kit-card").first.wait_for()
+    seen.check()
+
+
+def test_who_comes_to_a_full_server_is_told_and_let_in_later(visit, notebooks, tmp_path):
+    full = ["--BoundedKernels.most=1", *SOON]
+    with running("serve", tmp_path, *full, notebooks=notebooks) as server:
+        seen = visit(server.url("page.ipynb"))
+        seen.page.get_by_text("It runs").wait_for()
+        (kernel,) = server.kernels()
+        status, text = answer(server.url("page.ipynb"))
+        assert status == 503
+        assert "All places are taken" in text
+        assert 'http-equiv="refresh"' in text
+        assert server.kernels() == [kernel]
+        seen.page.context.close()
+        assert not psutil.wait_procs([kernel], timeout=60)[1]
+        assert answer(server.url("page.ipynb"))[0] == 200
+
+
+SECRET = "a file that no reader is to see"
+WAYS_OUT = (
+    "voila/files/../secret.txt",
+    "voila/files/..%2fsecret.txt",
+    "voila/files/%2e%2e/secret.txt",
+    "voila/files/images/..%2f..%2fsecret.txt",
+    "voila/files/images/%2e%2e/%2e%2e/secret.png",
+    "voila/files/voila.json",
+    "voila/files/page.ipynb",
+    "voila/render/../secret.ipynb",
+    "voila/render/..%2fsecret.ipynb",
+    "voila/render/%2e%2e/secret.ipynb",
+    "voila/render/x/%2e%2e/%2e%2e/secret.ipynb",
+    "voila/render/%2e%2e/notebooks/page.ipynb",
+    "voila/tree/%2e%2e",
+    "voila/templates/kit/static/..%2fconf.json",
+    "voila/templates/kit/../../../serving.py",
+    "static/..%2f..%2fsecret.txt",
+    "files/secret.txt",
+    "api/contents/secret.txt",
+    "api/kernels",
+    "api/sessions",
+    "api/terminals",
+)
+
+
+def request(server, method, path):
+    """As `answer`, but with the path as it is written."""
+    connection = http.client.HTTPConnection(server.address.split("/")[2], timeout=60)
+    try:
+        connection.request(method, f"/{path}")
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode(errors="replace")
+    finally:
+        connection.close()
+
+
+def test_no_path_leads_out_of_the_notebooks_and_nobody_runs_code(notebooks, tmp_path):
+    (notebooks.parent / "secret.txt").write_text(SECRET)
+    (notebooks.parent / "secret.png").write_text(SECRET)
+    page = nbformat.read(notebooks / "page.ipynb", 4)
+    page.cells = [v4.new_markdown_cell(SECRET)]
+    nbformat.write(page, notebooks.parent / "secret.ipynb")
+    with running("serve", tmp_path, notebooks=notebooks) as server:
+        for path in WAYS_OUT:
+            status, text = request(server, "GET", path)
+            assert status in (302, 403, 404, 500), path
+            assert SECRET not in text, path
+            assert "Traceback" not in text, path
+            if status == 302:
+                assert "voila/files/" in path or "voila/render/" in path
+        assert request(server, "POST", "api/kernels")[0] in (403, 404, 405)
+        assert server.kernels() == []
+
+        _, text = request(server, "GET", "voila/render/page.ipynb")
+        kernel = re.search(r'kernelId = "([^"]+)"', text).group(1)
+        for method, path in (
+            ("DELETE", f"api/kernels/{kernel}"),
+            ("POST", f"voila/api/shutdown/{kernel}"),
+            ("POST", f"api/kernels/{kernel}/interrupt"),
+        ):
+            assert request(server, method, path)[0] in (403, 404, 405), path
+        assert len(server.kernels()) == 1
+
+        written = tmp_path / "written"
+        run(send_code(server, kernel, f"open({str(written)!r}, 'w')"))
+        assert not written.exists()
+        with pytest.raises(HTTPClientError, match="403"):
+            run(send_code(server, kernel, "1", origin="http://elsewhere.example"))
+
+
+def run(coroutine):
+    """On a thread of its own: the browser's driver has the event loop of this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, coroutine).result(timeout=60)
+
+
+async def send_code(server, kernel, code, origin=None):
+    """What a reader with a script would try: run code in the kernel of a page."""
+    socket = await websocket_connect(
+        HTTPRequest(
+            f"ws{server.address.removeprefix('http')}api/kernels/{kernel}/channels?session_id=x",
+            headers={"Origin": origin} if origin else {},
+        )
+    )
+    header = {"msg_id": "a", "username": "", "session": "x", "version": "5.3", "date": ""}
+    message = {"parent_header": {}, "metadata": {}, "buffers": [], "channel": "shell"}
+    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}}
+    for kind, body in (("execute_request", content), ("kernel_info_request", {})):
+        send = message | {"header": header | {"msg_type": kind}, "content": body}
+        await socket.write_message(json.dumps(send))
+    while True:  # what was sent first has been dealt with when the second is answered
+        reply = json.loads(await socket.read_message())
+        if reply["header"]["msg_type"] == "kernel_info_reply":
+            break
+    socket.close()
+    while await socket.read_message() is not None:
+        pass  # until the server has closed it, too

@@ -1,10 +1,12 @@
-# make serve   the pages in Voila             make test   everything that is checked
+# make serve   the pages in Voila, for you     make serve-class   for a room: everybody on the network
+# make test    everything that is checked
 # make lab     the notebooks in JupyterLab    make bench  the figures of the README
 # Needs Python 3.11 or newer. FLAGS are handed on: make lab FLAGS=--allow-root
 
 PYTHON ?= python3
 NOTEBOOKS ?= notebooks
 FLAGS ?=
+LISTEN ?= 0.0.0.0
 # Where the torch line of the lock, and nothing else, is also looked for: PyTorch's CPU wheels.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -20,15 +22,19 @@ COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --
 FREE_PORT := import socket; \
 	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
 
-.PHONY: serve lab test bench labs grade-demo doctor lock data binder-link clean
+.PHONY: serve serve-class lab test bench labs grade-demo doctor lock data binder-link clean
 
 # Voila reads voila.json, and the template in kit/live through the link that the set-up makes.
-serve: $(VENV)/run.stamp
+# For a class a kernel of each page waits, ready, and other computers may come in.
+serve-class: FOR = --Voila.ip=$(LISTEN) --preheat_kernel=True
+serve serve-class: $(VENV)/run.stamp
 	@port=$$("$(BIN)/python" -c '$(FREE_PORT)') && cd "$(NOTEBOOKS)" && \
 	printf '\nIn a second, here (Ctrl-C stops it):\n' && \
+	if [ "$(FOR)" ]; then for host in $$(hostname -I 2>/dev/null | tr ' ' '\n' | grep -F . || hostname); do \
+		echo "    http://$$host:$$port/"; done; fi && \
 	for page in *.ipynb; do echo "    http://127.0.0.1:$$port/voila/render/$$page"; done && echo && \
 	JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" JUPYTER_CONFIG_PATH="$(CURDIR)/kit/live/config" \
-	exec "$(BIN)/python" -m voila --port=$$port $(FLAGS)
+	exec "$(BIN)/python" -m voila --port=$$port $(FOR) $(FLAGS)
 
 lab: $(VENV)/run.stamp
 	@cd "$(NOTEBOOKS)" && JUPYTER_PATH="$(CURDIR)/$(VENV)/jupyter" exec "$(BIN)/python" -m jupyterlab \

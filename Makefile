@@ -15,6 +15,7 @@ VENV := .venv
 PEERS := .venv-bench
 GRADING := .venv-grading
 CLASS ?=
+N ?= 20
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
 COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
@@ -22,7 +23,7 @@ COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --
 FREE_PORT := import socket; \
 	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
 
-.PHONY: serve serve-class lab test bench labs grade-demo doctor lock data binder-link clean
+.PHONY: serve serve-class lab test bench load labs grade-demo doctor lock data binder-link clean
 
 # Voila reads voila.json, and the template in kit/live through the link that the set-up makes.
 # For a class a kernel of each page waits, ready, and other computers may come in.
@@ -51,6 +52,10 @@ test: $(VENV)/dev.stamp $(GRADING)/grading.stamp
 bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp
 	"$(BIN)/python" -m tests.bench; own=$$?; \
 	OMP_NUM_THREADS=1 "$(CURDIR)/$(PEERS)/bin/python" -m tests.bench.peers && exit $$own
+
+# So many readers at once on one server, each training live: make load N=20
+load: $(VENV)/dev.stamp
+	"$(BIN)/python" -m tests.bench.load $(N)
 
 # The students' notebooks, without solutions, as dist/labs.zip. CLASS=2027 draws other cases and data.
 labs: $(GRADING)/grading.stamp

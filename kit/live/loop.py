@@ -21,6 +21,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 SLICE = 0.015  # seconds of training between two looks at the mail
@@ -29,6 +30,8 @@ SLOWEST = 1.0  # seconds between frames on a slow link
 LATE = 0.6  # an acknowledgement later than this halves the rate
 QUICK = 0.25  # one earlier than this lets the next frame go before it
 TURNS = 12  # of the event loop between two slices
+SMOOTH, WAITED = 0.1, 0.8  # of the share of a piece of work that is computing; below it, it waited
+SHRINK, GROW, LEAST = 0.96, 0.005, 0.02  # of a session's share of the processor
 GONE = 10.0  # after so long without one, nobody is watching
 
 
@@ -109,6 +112,49 @@ class Pacer:
         return bool(self._on_the_way) and self._clock() - max(self._heard, self._last) > GONE
 
 
+class Budget:
+    """A session's share of the processor, found as TCP finds its share of a line.
+
+    A piece of work that took longer than its own computing had to wait for other sessions: then the
+    share shrinks by a part of itself, else it grows by a little. So all come to have equal shares,
+    and together leave the processor free enough to answer a slider at once. Pictures get half of it
+    at most: the frame rate falls before the training starves.
+
+    >>> budget = Budget()
+    >>> budget.spent(wall=0.02, cpu=0.02), budget.share  # alone: no rest
+    (0.0, 1.0)
+    >>> rests = [budget.spent(wall=0.2, cpu=0.02) for _ in range(60)]
+    >>> budget.share < 0.2, rests[-1] > 0.05
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        self.share, self._free = 1.0, 1.0
+        self._drawn = self._worked = 0.0
+
+    def spent(self, wall: float, cpu: float, *, drawing: bool = False) -> float:
+        """Seconds to rest after a piece of work that took so long and computed for so long."""
+        if drawing:
+            self._drawn += cpu
+        else:
+            self._worked += cpu
+        if wall <= 0:
+            return 0.0
+        self._free += SMOOTH * (min(cpu / wall, 1.0) - self._free)
+        if self._free < WAITED:
+            self.share = max(self.share * SHRINK, LEAST)
+        else:
+            self.share = min(self.share + GROW, 1.0)
+        return cpu * (1 / self.share - 1)
+
+    def may_draw(self) -> bool:
+        """Whether the pictures have not had more than the training."""
+        return self.share == 1.0 or self._drawn <= self._worked
+
+    def begin(self) -> None:
+        self._drawn = self._worked = 0.0
+
+
 class Show(Protocol):
     """What a live loop drives."""
 
@@ -134,6 +180,8 @@ class LiveLoop:
         except RuntimeError:
             self._loop = None
         self._task: asyncio.Task | None = None
+        self.budget = Budget()
+        self._bell = asyncio.Event()
 
     def _wake(self) -> None:
         """From any thread: see that a task is there to take the mail."""
@@ -145,19 +193,24 @@ class LiveLoop:
             self._loop.call_soon_threadsafe(self._ensure_task)
 
     def _ensure_task(self) -> None:
+        self._bell.set()
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._main())
 
-    def _take_mail(self) -> None:
-        was_running = self.show.running()
+    def _take_mail(self) -> bool:
+        """Do what was asked for; whether anything was, besides answers to frames."""
+        was_running, asked = self.show.running(), False
         for name, value in self.mailbox.take():
             if name == "ack":
                 self.pacer.acknowledge(value)
             else:
                 self.show.handle(name, value)
+                asked = True
         if self.show.running() and not was_running:
             self._take_over()
             self.pacer.begin()
+            self.budget.begin()
+        return asked
 
     def _take_over(self) -> None:
         """Of several explorers only the one that was started last computes."""
@@ -191,14 +244,29 @@ class LiveLoop:
         """While the show runs: one thing a turn, so that no message waits for two."""
         pictures: Iterator[None] | None = None
         while self.show.running():
+            wall, cpu, drawing = time.perf_counter(), time.process_time(), False
             if self.pacer.gone():
                 self.show.lost()
-            elif pictures is not None or self.pacer.due():
+            elif pictures is not None or (self.pacer.due() and self.budget.may_draw()):
+                drawing = True
                 pictures = pictures or self.show.draw()
                 if next(pictures, "all") == "all":
                     pictures = None
                     self.show.send(self.pacer.send())
             else:
                 self.show.work(SLICE)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             await self._let_others()
-            self._take_mail()
+            if not self._take_mail():
+                await self._rest(self.budget.spent(wall, cpu, drawing=drawing))
+
+    async def _rest(self, seconds: float) -> None:
+        """Leave the processor to others, but for mail, which is taken at once."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            self._bell.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._bell.wait()
+            if self._take_mail():
+                return

@@ -33,8 +33,12 @@ class Server:
         return f"{self.address}voila/render/{notebook}"
 
     def kernels(self):
-        children = self.process.children(recursive=True)
-        return [child for child in children if "ipykernel_launcher" in child.cmdline()]
+        kernels = []
+        for child in self.process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # gone meanwhile
+                if "ipykernel_launcher" in child.cmdline():
+                    kernels.append(child)
+        return kernels
 
 
 @contextmanager

@@ -112,3 +112,71 @@ def test_a_class_and_a_student_draw_their_own_cases(monkeypatch):
     seeds.add(class_seed("x"))
     seeds.add(class_seed("y"))
     assert len(seeds) == 4
+
+
+HALF = EXERCISES[0][1]
+
+
+def stub(*arguments):
+    raise NotImplementedError  # as nbgrader leaves it
+
+
+@pytest.mark.parametrize(("lab", "exercise"), EXERCISES, ids=name)
+def test_a_stub_is_called_one(lab, exercise):
+    def function(*arguments):
+        raise NotImplementedError
+
+    function.__code__ = function.__code__.replace(co_name=exercise.name)
+    assert told(exercise, function).startswith(f"{exercise.name}: it is still as it was handed out")
+
+
+def test_a_stub_that_is_called_is_named():
+    assert "stub, which it calls, is still as it was handed out" in told(HALF, lambda A: stub(A))
+
+
+def test_what_a_function_raised_is_told_with_its_line():
+    def out_of_range(A):
+        return A[len(A), 0]
+
+    said = told(HALF, out_of_range)
+    assert "it raised IndexError" in said
+    assert "in `return A[len(A), 0]`" in said
+
+
+def test_a_list_is_called_a_list_and_one_in_the_place_of_a_tuple_passes(capsys):
+    exercises = {e.name: e for lab, e in EXERCISES if lab == "lab_a"}
+    path = exercises["descend"]
+    assert "it returned a list of" in told(path, lambda *a: path.answer(*a).tolist())
+    pair = exercises["rayleigh"]
+    pair(lambda *a: list(pair.answer(*a)), seed=0)
+    assert "right" in capsys.readouterr().out
+
+
+def test_how_far_off_is_said_without_an_exponent():
+    said = told(HALF, lambda A: 1e9 * (1 + HALF.answer(A)))
+    assert "a factor of" in said
+    assert not re.search(r"\de[+-]\d", said)
+
+
+def test_a_notebook_shows_the_message_and_no_line_of_the_check():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shown = []
+    shell._showtraceback = lambda kind, error, lines: shown.extend(lines)
+    try:
+        shell.user_ns["check"] = HALF
+        shell.run_cell("check(lambda A: None)")
+    finally:
+        InteractiveShell.clear_instance()
+    assert len(shown) == 1
+    assert shown[0].startswith(f"CheckFailed: {HALF.name}: it returned None")
+
+
+def test_a_bound_that_is_sharper_than_the_one_asked_for_is_not_called_false():
+    exercise = {e.name: e for lab, e in EXERCISES if lab == "lab_c"}["bound"]
+
+    def sharper(phi, J, V, B, target_slope, r):
+        return max(phi + 2 * B * (J + V + target_slope) * r)
+
+    assert "true as well, and sharper" in told(exercise, sharper)

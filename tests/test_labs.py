@@ -1,6 +1,7 @@
 """The labs: instructors' notebooks run, students' hold no solution, and grading finds its marks."""
 
 import importlib
+import io
 import json
 import re
 import subprocess
@@ -8,9 +9,14 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 from nbclient import NotebookClient
+from PIL import Image
 
+from kit.check import begin
+from kit.lab_pictures import FOLDER, PICTURES, picture
 from kit.labs import BEGIN, END, LABS, SOURCE, filled, for_course, submissions
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +91,8 @@ def release(tmp_path_factory):
     out = tmp_path_factory.mktemp("release") / "labs.zip"
     run("release", "--course", "2027", "--out", str(out))
     with zipfile.ZipFile(out) as archive:
+        # The students' notebooks and nothing beside: no instructor's folder, no pictures.
+        assert set(archive.namelist()) == {f"{lab}/{lab}.ipynb" for lab in LABS}
         return {Path(name).stem: archive.read(name).decode() for name in archive.namelist()}
 
 
@@ -96,10 +104,14 @@ def test_what_students_get_holds_no_solution_and_no_hidden_test(release):
         assert "SOLUTION" not in sources
         assert "HIDDEN" not in sources
         assert "course='2027'" in sources
+        assert sources.count("(double-click here and write)") == sum(
+            bool(about(c).get("solution")) and c.cell_type == "markdown" for c in cells(lab)
+        )
+        assert "Your answer" not in sources  # a stub of nbgrader's, below one of ours
         for cell in cells(lab):
-            for begin, end in ((BEGIN, END), (HIDDEN, "### END HIDDEN TESTS")):
-                if begin in cell.source:
-                    for line in cell.source.split(begin)[1].split(end)[0].splitlines():
+            for first, last in ((BEGIN, END), (HIDDEN, "### END HIDDEN TESTS")):
+                if first in cell.source:
+                    for line in cell.source.split(first)[1].split(last)[0].splitlines():
                         if len(line.strip()) > 25:
                             assert line.strip() not in sources, line
 
@@ -131,3 +143,48 @@ def test_the_class_of_six_is_what_it_says():
 def test_a_course_that_would_not_fit_into_a_notebook_is_refused():
     with pytest.raises(ValueError, match="letters"):
         for_course("begin('a', student='')", 'x"; import os')
+
+
+def pixels(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lab", LABS)
+def test_a_picture_of_the_guide_is_what_a_student_gets_today(lab):
+    path = FOLDER / f"{lab}.png"
+    assert path.stat().st_size < 60_000
+    kept, fresh = pixels(path.read_bytes()), pixels(picture(lab))
+    assert np.abs(np.subtract(kept.shape, fresh.shape)).max() <= 8
+    rows, columns, _ = np.minimum(kept.shape, fresh.shape)
+    # Fonts and the last digits of a run may differ a little from machine to machine.
+    differs = np.abs(kept[:rows, :columns] - fresh[:rows, :columns]) > 40
+    assert differs.mean() < 0.03
+
+
+def test_the_guide_shows_the_picture_of_every_lab_and_says_what_it_is():
+    guide = (SOURCE.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[(.{30,}?)\]\(pictures/(\w+)\.png\)", guide)
+    assert [name for _, name in shown] == list(LABS) == sorted(PICTURES)
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_the_guide_knows_every_exercise_of_a_lab(lab):
+    guide = (SOURCE.parent / "README.md").read_text(encoding="utf-8")
+    (part,) = re.findall(rf"^### Lab {lab[-1]}\b.*?(?=^##)", guide, re.M | re.S)
+    minutes = re.findall(r"^\| (\d) \| (\d+) \|", part, re.M)
+    text = "\n".join(c.source for c in cells(lab) if c.cell_type == "markdown")
+    assert minutes == re.findall(r"^## (\d)\. .*\(★+, (\d+) minutes\)", text, re.M)
+    stated = int(re.search(r"\*\*Time:\*\* (\d+) minutes", text)[1])
+    assert abs(stated - sum(map(int, re.findall(r"^## .*?(\d+) minutes\)", text, re.M)))) <= 5
+    assert f"{stated} min" in guide
+
+
+def test_a_notebook_keeps_torch_on_one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        begin("a")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)

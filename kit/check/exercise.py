@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import os
+import traceback
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ TRY = "Try it on a case that you can do by hand."
 
 class CheckFailed(AssertionError):
     """A student's function is wrong; the message says how, and what to try."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message alone, without the lines of the check."""
+        return [f"CheckFailed: {self}"]
 
 
 @dataclass(frozen=True)
@@ -91,21 +96,36 @@ class Exercise:
         except CheckFailed:
             raise
         except Exception as error:
-            raise CheckFailed(
-                f"{self.name}: it raised {type(error).__name__}: {error}. {self.takes}"
-            ) from error
+            raise CheckFailed(f"{self.name}: {raised(error, self.name)} {self.takes}") from error
         if value is None:
             raise CheckFailed(
                 f"{self.name}: it returned None; does it end with return? {self.takes}"
             )
         if not all(same(a, b, 0.0) for a, b in zip(handed, arguments, strict=True)):
-            raise CheckFailed(f"{self.name}: it changed what it was given; work on a copy.")
+            raise CheckFailed(
+                f"{self.name}: it changed what it was given, as v /= 2 or v[0] = 1 do to v; "
+                "begin with a copy."
+            )
         got, expected = shape(value), shape(want)
-        if got != expected:
+        if got not in (expected, expected.replace("a tuple", "a list")):
             raise CheckFailed(f"{self.name}: it returned {got}; wanted is {expected}. {self.takes}")
         if not np.isfinite(numbers(value)).all():
-            raise CheckFailed(f"{self.name}: it returned NaN or infinity: a division by 0?")
+            raise CheckFailed(
+                f"{self.name}: it returned NaN or infinity: a division by 0, "
+                "an empty mean, or an exp that overflows?"
+            )
         return value
+
+
+def raised(error: Exception, name: str) -> str:
+    """What a student's function raised, and in which of its lines."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, NotImplementedError):
+        still = "it is" if where.name in (name, "<lambda>") else f"{where.name}, which it calls, is"
+        return f"{still} still as it was handed out. Write it, run its cell, then this check."
+    said = f"it raised {type(error).__name__}: {error}"
+    line = f", in `{where.line}`" if where.line and where.filename != __file__ else ""
+    return f"{said}{line}."
 
 
 def class_seed(name: str) -> int:
@@ -146,7 +166,7 @@ def shape(value: Any) -> str:
     if isinstance(value, str):
         return "a text"
     if isinstance(value, (tuple, list)):
-        return f"a tuple of {len(value)}"
+        return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, dict):
         return f"a dict with {', '.join(map(str, value))}"
     if isinstance(value, torch.Tensor):
@@ -180,7 +200,20 @@ def distance(given: list, right: list, wrong: list[int]) -> str:
             ratios.append(float(np.linalg.norm(x - y) / (np.linalg.norm(y) or 1.0)))
     if not ratios:
         return "with another answer"
-    return f"off by {100 * min(ratios):.2g}% to {100 * max(ratios):.2g}%"
+    least, most = percent(min(ratios)), percent(max(ratios))
+    return f"off by {least}" if least == most else f"off by {least} to {most}"
+
+
+def percent(ratio: float) -> str:
+    """Two digits, as a student reads them.
+
+    >>> percent(0.01234), percent(14.72), percent(3e-6), percent(2e7)
+    ('1.2%', '1500%', '0.0003%', 'a factor of 20000000')
+    """
+    if ratio > 1000:
+        return f"a factor of {float(f'{ratio:.2g}'):.0f}"
+    shown = float(f"{100 * ratio:.2g}")
+    return f"{shown:.0f}%" if shown >= 10 else f"{np.format_float_positional(shown, trim='-')}%"
 
 
 def _attempt(function: Callable[..., Any], arguments: tuple) -> Any:

@@ -325,6 +325,12 @@ reaches_the_edge = Exercise(
             "return where it ends.",
         ),
         Mistake(
+            "the 20 before",
+            lambda sharpness, eta: _first(_running(sharpness) >= 2 / eta, WINDOW),
+            "One step late: the measurement at a step counts among its last 20. Which entries does "
+            "your slice hold?",
+        ),
+        Mistake(
             "one over eta",
             lambda sharpness, eta: _first(_running(sharpness) >= 1 / eta, WINDOW - 1),
             "The threshold is 2/eta; yours is lower.",

@@ -314,7 +314,7 @@ first_layer = Exercise(
         ),
         Mistake(
             "matrix product",
-            lambda X, U: np.linalg.norm(X @ X.T @ U @ U.T, 2) / len(X),
+            lambda X, U: _top((X @ X.T) @ (U @ U.T)) / len(X),
             "You multiply the two matrices. An entry is a product of two inner products, "
             "those of samples i and j: multiply entry by entry.",
         ),
@@ -400,6 +400,12 @@ sharpness_floor = Exercise(
             "first power",
             lambda J, X, W1: ((_squares(X) + 1) * J).max() / np.linalg.norm(W1, 2) / len(X),
             "G has two factors of the derivative, J and J transposed: both norms enter squared.",
+        ),
+        Mistake(
+            "spectral norm not squared",
+            lambda J, X, W1: ((_squares(X) + 1) * J**2).max() / np.linalg.norm(W1, 2) / len(X),
+            "The norm of W1 enters once in yours. J comes in squared: so does what it is divided "
+            "by.",
         ),
         Mistake(
             "length not squared",

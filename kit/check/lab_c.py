@@ -75,12 +75,17 @@ covering_radius = Exercise(
 
 
 def _broken_line(rng: np.random.Generator) -> tuple:
-    """A ReLU network whose kinks are apart, some of them out of the interval."""
+    """A ReLU network with kinks in and out of the interval, at times two of them very close."""
     inside = (np.arange(4) + rng.uniform(0.15, 0.85, size=4)) / 4
     kinks = np.concatenate([inside, rng.uniform(1.1, 2, size=2), rng.uniform(-1, -0.1, size=1)])
     w1 = rng.uniform(0.5, 2, size=7) * rng.choice([-1, 1], size=7)
+    w2 = rng.normal(size=7)
+    if rng.random() < 0.3:  # a steep piece, narrower than any grid
+        kinks[-2] = kinks[0] + 1e-6
+        w1[0] = w1[-2] = 1.0
+        w2[0], w2[-2] = np.array([20.0, -20.0]) * rng.choice([-1, 1])
     order = rng.permutation(7)
-    return w1[order], (-w1 * kinks)[order], rng.normal(size=7)
+    return w1[order], (-w1 * kinks)[order], w2[order]
 
 
 def _value(w1, b1, w2, x):
@@ -95,6 +100,10 @@ def _kinks(w1, b1, low=0.0, high=1.0):
 def _quotients(w1, b1, w2, x):
     """The function's own differences: between two kinks it is a line."""
     return np.diff(_value(w1, b1, w2, x)) / np.diff(x)
+
+
+def _on_grid(w1, b1, w2):
+    return np.abs(_quotients(w1, b1, w2, np.linspace(0, 1, 1001))).max()
 
 
 def _without_first_weights(w1, b1, w2):
@@ -138,6 +147,11 @@ lipschitz = Exercise(
             "bias forgotten",
             lambda w1, b1, w2: abs(w1[w1 > 0] @ w2[w1 > 0]),
             "You have all units change at 0. Where does unit j change, with its bias?",
+        ),
+        Mistake(
+            "grid",
+            _on_grid,
+            "You look on a grid. A steep piece can be narrower than its cells: take the kinks.",
         ),
         Mistake(
             "end to end",
@@ -200,6 +214,11 @@ rate = Exercise(
             lambda n, shortfall: 1 / _fit(np.log(shortfall), np.log(n)),
             "You fit n as a function of the shortfall. Errors are in the shortfall: divide by the "
             "spread of log n.",
+        ),
+        Mistake(
+            "two counts",
+            lambda n, shortfall: np.cov(np.log(n), np.log(shortfall))[0, 1] / np.var(np.log(n)),
+            "You divide by k - 1 above and by k below: np.cov and np.var count in different ways.",
         ),
         Mistake(
             "correlation",
@@ -357,6 +376,12 @@ bound = Exercise(
             _g1(slope=lambda J, V: J.max() + V.max()),
             "True, but not the best: the largest J and the largest V belong to two samples. Add "
             "them sample by sample, then take the largest.",
+        ),
+        Mistake(
+            "sample by sample",
+            lambda phi, J, V, B, target_slope, r: (phi + 2 * B * (J + V + target_slope) * r).max(),
+            "That is true as well, and sharper: each sample with its own slope. Wanted is the "
+            "simpler form, which bounds cost and slope apart.",
         ),
         Mistake(
             "no V",

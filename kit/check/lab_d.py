@@ -475,6 +475,14 @@ descend = Exercise(
             "The penalty is not in your step. What is its gradient?",
         ),
         Mistake(
+            "one array",
+            lambda w1, w2, eta, mu, steps: np.tile(
+                _by_torch(w1, w2, eta, mu, steps)[-1], (steps + 1, 1)
+            ),
+            "All rows of your path are the last point: it holds one array, which w -= ... changes "
+            "in place. Make a new one in each step.",
+        ),
+        Mistake(
             "decay twice",
             _walk(_decayed(2)),
             "The pull to 0 is twice too strong: the penalty has a factor of one half.",

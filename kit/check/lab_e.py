@@ -42,6 +42,11 @@ kendall_tau = Exercise(
             "How many pairs are there? Each two rows once, and no row with itself.",
         ),
         Mistake(
+            "each pair twice",
+            lambda x, y: 2 * _tau(x, y),
+            "Twice too large: you count each pair in both orders, and divide as if it were one.",
+        ),
+        Mistake(
             "not divided",
             lambda x, y: float(_pairs(x, y).sum()),
             "That is how many pairs more agree than disagree. Divide by the number of pairs.",
@@ -206,6 +211,11 @@ mean_ratio = Exercise(
             "That is the mean logarithm. Take it back with exp, to get a factor.",
         ),
         Mistake(
+            "product divided",
+            lambda before, after: float(np.prod(after / before) / len(before)),
+            "You divide the product of the ratios by m. ** binds more tightly than /: brackets?",
+        ),
+        Mistake(
             "difference",
             lambda before, after: float((after - before).mean()),
             "That is a mean difference. Sharpness spans decades: ask for the factor.",
@@ -234,6 +244,19 @@ smooth_labels = Exercise(
             lambda labels, K, s: np.where(np.eye(K)[labels] > 0, 1 - s, s / (K - 1)),
             "You spread s over the other classes. In the usual form it goes to all K, the right "
             "one among them.",
+        ),
+        Mistake(
+            "right class without its share",
+            lambda labels, K, s: np.where(np.eye(K)[labels] > 0, 1 - s, s / K),
+            "Your rows add up to less than one: the right class gets its share s/K as well.",
+        ),
+        Mistake(
+            "every row",
+            lambda labels, K, s: np.tile(
+                np.where(np.isin(np.arange(K), labels), 1 - s, s / K), (len(labels), 1)
+            ),
+            "Your rows are all alike: T[:, labels] means these columns in every row. Each row has "
+            "one right class.",
         ),
         Mistake(
             "does not add up",

@@ -107,6 +107,7 @@ def _predictions(rng: np.random.Generator) -> tuple:
     n = int(rng.integers(60, 120))
     confidence = rng.uniform(0.2, 1.0, n) ** 0.7
     right = (rng.random(n) < confidence**2.5 + 0.1).astype(float)
+    confidence[: n // 10] = 1.0  # as softmax rounds it
     return confidence, right
 
 
@@ -140,6 +141,14 @@ calibration_error = Exercise(
             "largest",
             lambda confidence, right: float(max(abs(g) for _, g in _bins(confidence, right))),
             "That is the worst bin. Wanted is the mean over samples.",
+        ),
+        Mistake(
+            "last bin open",
+            lambda confidence, right: (
+                _weighted(confidence[confidence < 1], right[confidence < 1])
+                * (confidence < 1).mean()
+            ),
+            "A confidence of exactly 1 is in none of your bins. The last one includes its end.",
         ),
         Mistake(
             "squares",

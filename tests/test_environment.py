@@ -122,7 +122,9 @@ def test_voila_shows_no_code_and_lets_go_of_kernels():
     assert settings["VoilaConfiguration"]["template"] == "kit"
     assert settings["VoilaConfiguration"]["strip_sources"] is True
     assert settings["VoilaConfiguration"]["show_tracebacks"] is False
-    assert settings["MappingKernelManager"] == {"cull_idle_timeout": 300, "cull_interval": 30}
+    culling = settings["MappingKernelManager"]
+    longest = culling["cull_idle_timeout"] + culling["cull_interval"]  # of a page that got lost
+    assert 60 <= longest <= 110
 
 
 def test_import_kit_loads_no_torch():

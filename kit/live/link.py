@@ -29,6 +29,7 @@ LOOK_EVERY = 100  # steps between two looks at spectrum and shares
 SCALE = 10.0  # of the inputs, in the case about them
 SEEN = 120  # steps that are shown before the answer
 APART = "40 inputs at right angles, labels by chance"
+ROUNDING = 1e-5  # relative change from one measurement to the next that says nothing
 MOVED = 0.03  # relative change that counts as one
 
 
@@ -355,9 +356,12 @@ class Link(Scene):
             ["loss", short(self.training.history["loss"][-1]), self.case.loss.replace("_", "-")],
         ]
         if len(self.steps) > 9:
-            moves = [np.sign(np.diff(np.log(v))) for v in (self.sharpness, self.jacobian)]
-            share = f"{np.mean(moves[0] == moves[1]):.0%}"
-            rows.append(["moved the same way", share, "λ and ‖J‖, of all measured steps"])
+            moves = np.array([np.diff(np.log(v)) for v in (self.sharpness, self.jacobian)])
+            moved = (np.abs(moves) > ROUNDING).all(0)
+            same = np.sign(moves[0, moved]) == np.sign(moves[1, moved])
+            said = f"{same.mean():.0%}" if moved.any() else "–"
+            remark = f"λ and ‖J‖, in {moved.sum()} of {len(moved)} measured steps both moved"
+            rows.append(["moved the same way", said, remark])
         if self.values["case"] == "inputs":
             factor = self.sharpness[0] / self.plain
             rows.append(["λ, inputs × 10", f"× {short(factor)}", "at the start, the same function"])

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from kit.live.panels import JACOBIAN, LOSS, SHARPNESS, THRESHOLD, log_ticks
 from kit.live.picture import SOFT, Picture
@@ -144,6 +144,8 @@ class Spectrum(Picture):
         self.ax.set_xlim(0.3, TOP + 0.7)
         self.ax.set_yscale("log")
         self.ax.set_xticks(range(1, TOP + 1))
+        self.ax.yaxis.set_minor_formatter(NullFormatter())
+        self.ax.yaxis.set_major_formatter("{x:g}")
         (self.H,) = self.ax.plot([], [], "o", color=SHARPNESS, ms=7, animated=True, label="H")
         (self.G,) = self.ax.plot(
             [], [], "s", mfc="none", mec="#555555", mew=1.3, ms=9, animated=True, label="G = H − R"
@@ -162,6 +164,7 @@ class Spectrum(Picture):
         self.G.set_data(np.arange(1, len(G) + 1), np.where(box[0] < G, G, np.nan))
         if box != self._drawn:
             self.ax.set_ylim(*box)
+            self.ax.yaxis.set_major_locator(FixedLocator(log_ticks(*box, 7)))
         return box
 
     def alt(self, scene) -> str:

@@ -72,6 +72,8 @@ class LivePage(widgets.VBox):
 
     def _lay_out(self, controls: widgets.Widget, names: Mapping[str, Mapping[str, str]]) -> None:
         """Put everything in its place; the last step of a subclass's constructor."""
+        if taken := sorted(set(names) & {*TOOLS, "guess", "reflect", "address"}):
+            raise ValueError(f"controls: {', '.join(taken)} are names of what every page has")
         own = {name: {"label": full, "tip": tip} for name, (_, full, tip) in TOOLS.items()}
         own["guess"] = {"label": "Your guess", "tip": "What do you expect?"}
         own["reflect"] = {"label": REFLECT, "tip": "Kept with the run"}

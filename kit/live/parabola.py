@@ -43,7 +43,7 @@ class Parabola(Scene):
     controls = (
         Control("run", "Run", "Run or pause", "Watch the ball, step by step"),
         Control("step", "Step", "One step", "A single step"),
-        Control("back", "Restart", "Back to the start", "Back to step 0"),
+        Control("again", "Restart", "Back to the start", "Back to step 0"),
         Control(
             "lr",
             "learning rate η",

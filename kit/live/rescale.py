@@ -269,7 +269,9 @@ class Rescale(Scene):
             return f"step {self.trained} of {STEPS_AFTER}"
         name = OUTCOMES[None if broken is None else broken.kind]
         if broken is None:
-            return f"It {name}: loss {short(self.run.history['loss'][-1])}."
+            loss, before = (r.history["loss"][-1] for r in (self.run, self.base))
+            back = "" if loss <= before else f", still above the {short(before)} of before"
+            return f"It {name} from the burst: loss {short(loss)}{back}."
         return f"It {name} at step {self.trained}: {broken.reason}."
 
     def phase(self) -> str:
@@ -323,7 +325,8 @@ class Rescale(Scene):
             rows.append(["factors of the units", f"{typical} or 1/{typical}", remark])
         if self.values["decay"]:
             pair = [self.orbit.penalised(m, self.values["decay"]) for m in self._both()]
-            remark = f"before {short(pair[0])}: with weight decay it is not invariant"
+            when = "before training on; " if self.trained else ""
+            remark = f"{when}before the rescaling {short(pair[0])}: weight decay sees it"
             rows.append(["loss + μ/2 ‖θ‖²", short(pair[1]), remark])
         return rows
 

@@ -40,6 +40,7 @@ NAMES = {
     "path_norm": "path norm",
     "jacobian_max": "max ‖J‖₂",
 }
+LAYERWISE = "λ(S): stays, if whole layers are scaled"
 
 
 class Measures(Picture):
@@ -106,7 +107,14 @@ class Factor(Picture):
         right = place | {"ha": "right"}
         self.words = [
             self.ax.text(1.0, 5000, "α² or 1/α², whichever is larger", ha="center", **place),
-            self.ax.text(90, 0.8, "λ(S), layer metric: stays", color=INVARIANT, va="top", **right),
+            self.ax.text(
+                90,
+                0.8,
+                LAYERWISE,
+                color=INVARIANT,
+                va="top",
+                **right,
+            ),
             self.ax.text(0.0085, 7, "sharpness λ", color=SHARPNESS, **place),
         ]
         self.moving = [self.limit, self.layer, self.curve, self.dot, *self.words]

@@ -281,6 +281,8 @@ class Session:
         if self._safe is None or self.training.steps - self._changed > IN_A_ROW:
             state = self.training.state_dict() | {"step": self.training.steps}
             self._safe = (state, self.alpha, change)
+        elif self._safe[2] != change:
+            self._safe = (*self._safe[:2], "the last changes")
         self._changed = self.training.steps
 
     @property

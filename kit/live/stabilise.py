@@ -258,8 +258,8 @@ class Stabilise(Scene):
         self.branch_step, self.branch_height = self.step, float(self.y[-1])
         grew = abs(self.branch[-1]) / max(abs(self.branch[0]), 1e-12)
         self.status = (
-            f"With the curvature frozen (dotted): |x| is multiplied by {short(grew)} in {BRANCH} "
-            "steps."
+            f"With the curvature frozen at step {self.step} (dotted): |x| is multiplied by "
+            f"{short(grew)} in {BRANCH} steps."
         )
 
     def advance(self, seconds: float) -> None:

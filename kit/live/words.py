@@ -121,7 +121,9 @@ def phase(session: Session) -> str:
     training = session.training
     edge, name = training.threshold()
     column = "preconditioned_sharpness" if training.optimizer == "adam" else "sharpness"
-    recent = [v for v in training.history.get(column, [])[-60:] if math.isfinite(v)][-20:]
+    since = max((c.step for c in training.interventions if c.name != "every"), default=0)
+    first = max(since, training.steps - 60)
+    recent = [v for v in training.history.get(column, [])[first:] if math.isfinite(v)][-20:]
     if not recent or not math.isfinite(edge) or edge <= 0:
         reason = "" if math.isfinite(edge) else f" {name}."
         return f"Training.{reason}"

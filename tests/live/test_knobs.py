@@ -116,3 +116,11 @@ def test_how_far_beside_can_be_undone(guess, answer):
 def test_beyond_zero_only_the_side_is_said():
     assert off(0.0, 2.0) == "too low"
     assert off(1.0, 0.0) == "too high"
+
+
+def test_a_control_cannot_have_the_name_of_a_tool():
+    class Clash(Coin):
+        controls = (*Coin.controls, Control("back", "Restart", "Back to the start"))
+
+    with pytest.raises(ValueError, match="back are names of what every page has"):
+        ScenePage(Clash())

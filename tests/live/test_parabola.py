@@ -162,3 +162,13 @@ def test_the_map_shows_the_guess_and_names_only_regions_that_hold_a_name():
         eta = word.get_position()[0]
         assert quadratic.regime(product, 0.95, True) == word.get_text()
         assert drawn.eta[0] < eta < drawn.eta[1]
+
+
+def test_restart_keeps_what_was_turned():
+    page = ScenePage(Parabola())
+    page.handle("skip", None)
+    page.handle("sharp", 4.0)
+    page.handle("again", None)
+    assert page.scene.values["sharp"] == 4.0
+    assert page.scene.shown == 0
+    assert page._say_beat.value == ""

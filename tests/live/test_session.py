@@ -365,3 +365,21 @@ def test_every_control_has_a_label_a_name_and_a_tooltip():
     for preset in PRESETS.values():
         assert preset.title
         assert preset.see
+
+
+def test_after_a_change_the_phase_is_of_what_is_there_now():
+    session = Session(SMALL)
+    session.training.run(60)
+    session.do("rescale", 10.0)
+    edge, _ = session.training.threshold()
+    share = session.training.history["sharpness"][-1] / edge
+    assert f"{share:.0%} of the threshold" in words.phase(session)
+
+
+def test_repair_names_all_that_was_changed_in_a_row():
+    session = Session(SMALL)
+    session.training.run(5)
+    session.do("lr", 0.3)
+    assert "before the learning rate was changed" in session.repair_label
+    session.do("rescale", 100.0)
+    assert session.repair_label.endswith("back to step 5, before the last changes")

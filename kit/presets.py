@@ -80,7 +80,7 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "slow": Preset(
-        "MNIST-1D, 300 samples: the slow climb",
+        "MNIST-1D, 300: the slow climb",
         "Sharpness climbs from about 3 to 10 in some 400 steps, then stays.",
         RunConfig("mnist1d", n_train=300, lr=0.2),
         {
@@ -90,7 +90,7 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "catapult": Preset(
-        "Catapult: a step far too big at the start",
+        "Catapult: a step far too big",
         "η is twice too large at the start. The loss rises at first; within ten steps λ has fallen "
         "below 2/η, and the run goes on.",
         RunConfig("mnist1d", n_train=300, lr=1.2),
@@ -102,7 +102,7 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "adam": Preset(
-        "Adam: another sharpness at another edge",
+        "Adam: another sharpness and edge",
         "λ of the Hessian climbs on. λ(Q⁻¹H), as Adam's steps see it, comes to 38/η and stays.",
         RunConfig("mnist1d", n_train=1000, optimizer="adam", lr=3e-3, every=3),
         {

@@ -372,7 +372,8 @@ class _Axes:
             plain = top / bottom < 1e5 and top < 1e5
             axis.set_major_formatter(ScalarFormatter() if plain else LogFormatterMathtext())
         else:
-            axis.set_major_locator(MaxNLocator(5 if self.strip.share > 1 or self.last else 3))
+            low = self.ax.get_position().height < 0.25  # of the picture: few letters fit
+            axis.set_major_locator(MaxNLocator(3 if low else 5))
             axis.set_major_formatter(ScalarFormatter(useOffset=False))
         axis.set_minor_locator(NullLocator())
         return True

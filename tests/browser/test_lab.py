@@ -27,7 +27,7 @@ def test_the_page_is_live_in_lab(visit, lab_server):
     live.press("step")
     live.expect_value("step t", str(stopped + 1))
     live.slide_to("rescale", "× 3")
-    live.expect_status(re.compile("Rescaled to α = 3"))
+    live.expect_status(re.compile("Rescaled from α = 1 to 3"))
     expect(live.root.locator("img").first).to_have_attribute("alt", re.compile(r"now: .*\d"))
     # Our own part of the page: what is around it is JupyterLab's.
     found = Axe().run(page, context=".kit-explorer").response["violations"]

@@ -68,7 +68,8 @@ class Stage(anywidget.AnyWidget):
         """The still pictures as HTML, for where no widget is: a page that starts, a saved notebook,
         a reader without JavaScript."""
         pictures = "".join(
-            f'<img class="kit-panel" data-key="{key}" width="720" height="450" '
+            f'<img class="kit-panel{" kit-folded" * (key in self.folded)}" data-key="{key}" '
+            f'width="720" height="450" '
             f'alt="{html.escape(self.alts.get(key, ""))}" '
             f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
             for key, png in self.stills.items()

@@ -76,13 +76,6 @@ def test_voila_keeps_the_instructors_notebooks_back(tmp_path):
         assert server.kernels() == []
 
 
-def test_the_gallery_is_the_front_page(visit, voila_server):
-    seen = visit(voila_server.address)
-    seen.page.wait_for_url("**/voila/render/00_welcome.ipynb")
-    seen.page.locator("a.kit-card").first.wait_for()
-    seen.check()
-
-
 def test_who_comes_to_a_full_server_is_told_and_let_in_later(visit, notebooks, tmp_path):
     full = ["--BoundedKernels.most=1", *SOON]
     with running("serve", tmp_path, *full, notebooks=notebooks) as server:
@@ -96,7 +89,8 @@ def test_who_comes_to_a_full_server_is_told_and_let_in_later(visit, notebooks, t
         assert server.kernels() == [kernel]
         seen.page.context.close()
         assert not psutil.wait_procs([kernel], timeout=60)[1]
-        assert answer(server.url("page.ipynb"))[0] == 200
+        tries = (answer(server.url("page.ipynb"))[0] for _ in range(200))
+        assert 200 in tries  # soon: the server takes it off its list a little later
 
 
 def test_for_a_class_a_kernel_of_each_page_waits(visit, notebooks, tmp_path, monkeypatch):

@@ -31,8 +31,9 @@ def test_the_pictures_are_there_before_the_widgets_and_stay_where_they_are(
         wait_until="commit",
         viewport=dict(zip(("width", "height"), size, strict=True)),
     )
-    images = seen.page.locator("img.kit-panel")
-    expect(images).to_have_count(5, timeout=START)
+    images = seen.page.locator("img.kit-panel").filter(visible=True)
+    count = 2 if size[0] > 700 else 5  # the rest is folded away, where all are in view at once
+    expect(images).to_have_count(count, timeout=START)
     expect(seen.page.locator(".kit-preview")).to_be_visible()
     assert all(image.get_attribute("alt") for image in images.all())
     places = {image.get_attribute("data-key"): image.bounding_box() for image in images.all()}
@@ -40,7 +41,7 @@ def test_the_pictures_are_there_before_the_widgets_and_stay_where_they_are(
         route.continue_()
     expect(seen.page.locator("html")).to_have_attribute("data-kernel", "ready", timeout=START)
     expect(seen.page.locator(".kit-preview")).to_have_count(0)
-    expect(images).to_have_count(5)
+    expect(images).to_have_count(count)
     for image in images.all():
         place = image.bounding_box()
         before = places[image.get_attribute("data-key")]
@@ -69,8 +70,9 @@ def test_an_unknown_page_is_a_friendly_404(visit, voila_server):
     assert seen.hosts == {"127.0.0.1"}
 
 
-def test_the_list_of_pages_leads_to_the_page(visit, voila_server):
+def test_the_gallery_is_the_front_page_and_leads_to_the_pages(visit, voila_server):
     seen = visit(voila_server.address)
-    seen.page.locator("a[href*='02_sharpness_live']").click()
+    seen.page.wait_for_url("**/voila/render/00_welcome.ipynb")
+    seen.page.locator("a.kit-card[href*='02_sharpness_live']").click()
     LivePage(seen.page)
     seen.check()

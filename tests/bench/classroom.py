@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from kit.labs import SOURCE
 
 LABS = ("lab_a", "lab_e")
-AT_ONCE = (1, 2, 4, 8)
+AT_ONCE = (1, 2, 4, 8, 30)
 PAUSE = 0.1  # seconds between two looks at the memory
 
 

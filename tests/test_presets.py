@@ -162,6 +162,13 @@ def test_edge_the_jacobian_goes_on_climbing_after_sharpness_has_stopped(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_adam_its_sharpness_is_far_above_the_threshold_in_the_very_first_steps(seed):
+    run = PRESETS["adam"].build(seed=seed, every=1, measures=("preconditioned_sharpness",))
+    run.run(3)
+    assert max(run.history["preconditioned_sharpness"][1:]) > 10 * 38 / run.lr
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_edge_doubling_the_learning_rate_pulls_sharpness_down_or_diverges_with_a_record(seed):
     run = run_of("edge", seed)
     doubled = run.fork()

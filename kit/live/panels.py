@@ -47,6 +47,7 @@ WIDTH, HEIGHT, DPI = 720, 450, 160
 LABEL_SLACK = 0.035  # of the height that a label may be off its line
 POINTS = 700  # of a line at most, in pairs of least and greatest
 OUTLIER = 300  # times the median: beyond it, a run that breaks leaves the picture
+MARKS_AT, MARK_LENGTH = (0.01, 0.99), 0.25  # below and above, of the height: the reader's changes
 FIRST_STEPS = 300  # room on the step axis at the start
 
 Columns = Mapping[str, Sequence[float]]
@@ -284,12 +285,11 @@ class _Axes:
         self._mark_texts = [
             ax.text(
                 0,
-                0.99,
+                MARKS_AT[1],
                 "",
                 transform=ax.get_xaxis_transform() + beside,
                 fontsize=8,
                 color="#444444",
-                va="top",
                 ha="left",
                 animated=True,
                 rotation=90,
@@ -462,9 +462,24 @@ class _Axes:
             text.set_text(mark_text(mark))
             text.set_ha("right" if late else "left")
             text.set_x(mark.step - 0.013 * end if late else mark.step)
+            below, above = (self._crowd(mark.step, room, height) for height in MARKS_AT)
+            low = above > below
+            text.set_y(MARKS_AT[0] if low else MARKS_AT[1])
+            text.set_va("bottom" if low else "top")
             self._letters.append(text)
-            places.append((text.get_text(), mark.step))
+            places.append((text.get_text(), mark.step, low))
         return places
+
+    def _crowd(self, step: float, room: float, height: float) -> int:
+        """How much of the lines is where letters of this height would stand, beside a step."""
+        beside, count = step + room * np.linspace(-1, 1, 9), 0
+        to_axes = self.ax.transData - self.ax.transAxes
+        for line in self._ready:
+            if line in self._lines.values():
+                y = np.interp(beside, *line.get_data())
+                heights = to_axes.transform(np.column_stack([beside, y]))[:, 1]
+                count += int((np.abs(heights - height) < MARK_LENGTH).sum())
+        return count
 
     def _band(self, line: Line, history: Columns) -> None:
         x, y = _points(history["step"], history[line.column], bins=60)

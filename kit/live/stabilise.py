@@ -209,7 +209,8 @@ class Stabilise(Scene):
         self._restart()
         if name == "drift":
             self._toy_steps(SHOWN)
-            self.status = "The toy, from its start."
+            drift = self.values["drift"]
+            self.status = f"The toy with γ = {drift:g}: its first {SHOWN} steps, from the start."
 
     def idle(self) -> dict[str, str]:
         if self.training is None:
@@ -261,6 +262,8 @@ class Stabilise(Scene):
             f"With the curvature frozen at step {self.step} (dotted): |x| is multiplied by "
             f"{short(grew)} in {BRANCH} steps."
         )
+        if grew < 1:
+            self.status += " Freeze it above the dashed line of 2/η to see |x| grow."
 
     def advance(self, seconds: float) -> None:
         wait = self._due - time.perf_counter()
@@ -339,7 +342,7 @@ class Stabilise(Scene):
             ["displacement |x|", short(abs(x[-1])), share],
             ["loss", short(self.losses[-1]), ""],
         ]
-        if self.training is None:
+        if self.training is None and self.values["drift"]:
             balance = math.sqrt(2 * self.values["drift"])
             rows.append(["|x| that balances", short(balance), "√(2γ): larger, and sharpness falls"])
         elif self.at_edge is not None:

@@ -13,6 +13,7 @@ from kit.live.text import short
 SHOWN = 250  # steps in the pictures
 RECENT = 50  # steps of a network whose path is drawn strong
 BRANCH = 60  # steps without the cubic term
+MARGIN = 1.3  # of the plane, above and below the path: for words
 DISPLACED = "#56B4E9"  # x, everywhere on this page
 
 
@@ -22,7 +23,7 @@ class Plane(Picture):
     def build(self, figure) -> None:
         self.ax = _axes(
             figure,
-            "distance |x| from the bottom, along the top eigenvector",
+            "distance |x| from the bottom of the valley",
             "sharpness − 2/η",
             "the two numbers",
         )
@@ -61,7 +62,7 @@ class Plane(Picture):
         if (wide, high) != self.limits:
             self.limits = wide, high
             self.ax.set_xlim(0, wide)
-            self.ax.set_ylim(-high, high)
+            self.ax.set_ylim(-MARGIN * high, MARGIN * high)
         return wide, high, scene.revealed
 
     def alt(self, scene) -> str:
@@ -122,7 +123,7 @@ class Slice(Picture):
     def build(self, figure) -> None:
         self.ax = _axes(
             figure,
-            "place along the top eigenvector v",
+            "place along v, the most curved direction",
             "loss − its least here",
             "the valley: the loss along v, and its parabola (dotted)",
         )

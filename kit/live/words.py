@@ -13,6 +13,18 @@ from kit.live.text import short
 from kit.measuring import MeasuredRun
 
 AT_EDGE = 0.95  # of the threshold
+COLUMNS = {  # of the rows that a broken run may have left behind at earlier steps
+    "loss": "train_accuracy",
+    "sharpness λ": "sharpness",
+    "invariant λ(S)": "invariant_sharpness",
+    "Adam's λ(Q⁻¹H)": "preconditioned_sharpness",
+    "batch sharpness": "batch_sharpness",
+    "max ‖J‖₂": "jacobian_max",
+    "gap of the loss": "loss_gap",
+    "gap of the error": "error_gap",
+    "bound": "bound",
+    "active units": "active_units",
+}
 
 
 def last(training: MeasuredRun, column: str) -> float:
@@ -64,7 +76,18 @@ def numbers(session: Session) -> list[list[str]]:
                 f"outputs changed by {r['output change']:.0e}, λ(S) by {r['invariant change']:.0e}",
             ]
         )
-    return rows
+    return rows if training.diverged is None else [_dated(row, training) for row in rows]
+
+
+def _dated(row: list[str], training: MeasuredRun) -> list[str]:
+    """A row with the step that it is of, where that is not the last one."""
+    name, value, remark = row
+    column = training.history.get(COLUMNS.get(name.split(" estimate")[0].split(" (")[0], ""), [])
+    known = [step for step, v in enumerate(column) if math.isfinite(v)]
+    if not known or known[-1] == training.steps:
+        return row
+    when = f"of step {known[-1]}"
+    return [name, value, f"{when}; {remark}" if remark else when]
 
 
 def _ordinal(every: int) -> str:
@@ -85,9 +108,9 @@ def _residual(probe) -> str:
     if probe.last_check is not None:
         agrees = probe.last_check <= 0.01
         text += (
-            "; last cold check agrees"
+            "; a check from a random start agrees"
             if agrees
-            else (f"; last cold check was off by {probe.last_check:.0%}, restarted")
+            else (f"; a check from a random start was off by {probe.last_check:.0%}, restarted")
         )
     return text
 

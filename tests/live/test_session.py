@@ -244,6 +244,29 @@ def test_no_order_of_commands_breaks_the_page(commands):
         )
 
 
+def test_what_a_broken_run_left_behind_is_dated():
+    """Accuracy, Jacobian and gap of earlier steps stand beside the last loss: each says when."""
+    session = Session(SMALL)
+    session.do("every", 25)
+    session.do("run")
+    while session.training.steps < 30:
+        session.work(0.0)
+    assert not any("of step" in remark for *_, remark in words.numbers(session))
+    session.do("lr", 100.0)
+    while session.running:
+        session.work(0.0)
+    assert session.training.diverged is not None
+    history, dated = session.training.history, 0
+    for name, _, remark in words.numbers(session):
+        column = {"max ‖J‖₂": "jacobian_max", "sharpness λ": "sharpness"}.get(name)
+        if column is not None:
+            known = [k for k, v in enumerate(history[column]) if math.isfinite(v)]
+            late = known[-1] < session.training.steps
+            assert remark.startswith(f"of step {known[-1]};") == late
+            dated += late
+    assert dated
+
+
 @pytest.mark.parametrize("key", PANELS)
 @pytest.mark.parametrize("kind", [None, "svg", "png"])
 def test_a_panel_is_an_image_of_its_size(key, kind):

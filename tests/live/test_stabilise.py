@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from kit.live.stabilise import BRANCH, CHOICES, Stabilise
+from kit.live import ScenePage
+from kit.live.stabilise import BRANCH, CHOICES, DRIFTS, Stabilise
 from kit.presets import PRESETS
 from kit.stabilisation import displacement
 from tests.live.scenes import check_page, check_skipping, check_words, steps
@@ -144,6 +145,28 @@ def test_without_drift_nothing_is_called_sharpening():
     scene = shown()
     scene.do("drift", 0.0)
     assert "No drift: nothing drives sharpness up" in scene.phase()
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_the_path_stays_clear_of_the_words_of_the_phases(drift):
+    page = ScenePage(shown())
+    page.handle("skip", None)
+    page.handle("drift", drift)
+    page.image("plane", still=True)
+    plane = page._pictures["plane"]
+    letters = [text.get_window_extent() for text in plane.words]
+    path = plane.ax.transData.transform(plane.line.get_xydata())
+    assert len(path) > 100
+    assert not any(box.count_contains(path) for box in letters)
+
+
+def test_frozen_below_the_line_says_where_to_freeze():
+    scene = shown()
+    scene.do("drift", 0.0)
+    scene.do("cut")
+    assert "multiplied by 0." in scene.status
+    assert "Freeze it above" in scene.status
+    assert all(name != "|x| that balances" for name, *_ in scene.numbers())
 
 
 def test_controls_of_the_other_one_are_idle():

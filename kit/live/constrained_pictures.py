@@ -175,7 +175,16 @@ class Cases(Picture):
         )
         self._artists.append(
             self.ax.text(
-                high / 1.1, high / 1.35, "equal", fontsize=8.5, color="#777777", ha="right"
+                high / 1.2,
+                high / 1.2,
+                "equal ",
+                fontsize=8.5,
+                color="#666666",
+                ha="right",
+                va="bottom",
+                rotation=45,
+                rotation_mode="anchor",
+                transform_rotates_text=True,
             )
         )
         return scene.seen()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from kit.contrast import means
@@ -19,6 +20,7 @@ from kit.live.lettering import log_ticks, spread
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 
+HALO = [withStroke(linewidth=2.5, foreground="white")]
 ABOVE, APART = 0.025, 0.07  # of the height of the axes: a label over its line, and over the next
 
 
@@ -30,6 +32,16 @@ class Axis:
     label: str
     colour: str
     log: bool = False
+
+
+class End(NamedTuple):
+    """Of a line: its last place and two standard errors there, its label, whether it is strong."""
+
+    x: float
+    y: float
+    error: float
+    label: str
+    strong: bool
 
 
 class Curves(Picture):
@@ -70,7 +82,7 @@ class Curves(Picture):
     def _draw(self, ax, axis: Axis, scene, column: str, log: bool) -> None:
         table, lows, highs = scene.table(), [], []
         places = positions(sorted(scene.settings_of(column)), log)
-        ends: list[tuple[float, float, str, bool]] = []
+        ends: list[End] = []
         for k, (label, mask) in list(enumerate(scene.lines()))[::-1]:
             rows = table[mask]
             kept = means(rows[~rows["own"]], axis.column, column)
@@ -94,7 +106,7 @@ class Curves(Picture):
                 highs.append((y + e).max())
                 if axis.log:
                     lows[-1] = y.min() / 1.3
-                ends.append((float(at[-1]), float(y[-1]), label, k == 0))
+                ends.append(End(float(at[-1]), float(y[-1]), float(e[-1]), label, k == 0))
             mine = rows[rows["own"] & (rows["status"] == "done")]
             if k == 0 and len(mine):
                 at = [places[v] for v in mine[column].astype(float)]
@@ -111,16 +123,18 @@ class Curves(Picture):
         ax.xaxis.set_major_locator(FixedLocator(list(places.values())))
         ax.set_xticklabels([compact(v) for v in places])
         ax.tick_params(axis="x", labelsize=8 if len(places) < 6 else 6.8)
-        self._name(ax, [end for end in ends if end[2]], min(places.values()))
+        self._name(ax, [end for end in ends if end.label], min(places.values()))
 
-    def _name(self, ax, ends: list[tuple[float, float, str, bool]], first: float) -> None:
-        """A label above the end of each line, moved where another one stands."""
+    def _name(self, ax, ends: list[End], first: float) -> None:
+        """A label above the bar at the end of each line, below that of the lowest."""
         ends = sorted(ends, key=lambda end: end[1])
-        heights = [
-            float(ax.transAxes.inverted().transform(ax.transData.transform((x, y)))[1]) + ABOVE
-            for x, y, _, _ in ends
-        ]
-        for (x, _, label, strong), height in zip(ends, spread(heights, APART), strict=True):
+        to_axes = ax.transData - ax.transAxes
+        heights = [float(to_axes.transform((x, y + e))[1]) + ABOVE for x, y, e, _, _ in ends]
+        if len(ends) > 1:
+            x, y, e, _, _ = ends[0]
+            below = float(to_axes.transform((x, y - e))[1]) - APART
+            heights[0] = below if below > 0 else heights[0]
+        for (x, _, _, label, strong), height in zip(ends, spread(heights, APART), strict=True):
             self._artists.append(
                 ax.text(
                     x,
@@ -130,6 +144,7 @@ class Curves(Picture):
                     ha="left" if x == first else "right",
                     fontsize=8 if strong else 7,
                     color=INK if strong else "#666666",
+                    path_effects=HALO,
                 )
             )
 

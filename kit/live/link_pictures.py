@@ -14,6 +14,7 @@ from kit.live.text import short
 
 GAUSS_NEWTON = "#F0E442"  # G, drawn with a dark edge
 TOP = 12  # eigenvalues of the spectrum
+ROOM = 1.5  # above the largest, for its mark
 
 
 class Plane(Picture):
@@ -104,6 +105,7 @@ class Shares(Picture):
         title = "which layers the sharpness comes from"
         self.ax = self.axes(figure, "share of λ(G)", "", title)
         self.ax.set_xlim(0, 1)
+        self.ax.set_xticks(np.arange(0, 1.01, 0.2))
         self.bars = self.ax.barh([0], [0], color=LOSS, height=0.6, animated=True)
         self.words: list[Any] = []
         self.moving = []
@@ -125,9 +127,11 @@ class Shares(Picture):
             self.moving = [*self.bars, *self.words]
         for bar, word, share in zip(self.bars, self.words, shares, strict=True):
             bar.set_width(share)
-            word.set_text(f" {share:.0%}")
-            word.set_x(min(share, 0.9))
-            word.set_color("w" if share > 0.9 else SOFT)
+            word.set_text(f" {share:.0%} ")
+            inside = share > 0.85  # else beside the bar
+            word.set_x(share)
+            word.set_ha("right" if inside else "left")
+            word.set_color("w" if inside else SOFT)
         return layers
 
     def alt(self, scene) -> str:
@@ -159,7 +163,7 @@ class Spectrum(Picture):
         ranks = np.arange(1, len(H) + 1)
         both = np.concatenate([H, G])
         top = float(both.max())
-        box = (_below(float(both[both > 1e-4 * top].min())), _above(top))
+        box = (_below(float(both[both > 1e-4 * top].min())), _above(ROOM * top))
         self.H.set_data(ranks, np.where(box[0] < H, H, np.nan))
         self.G.set_data(np.arange(1, len(G) + 1), np.where(box[0] < G, G, np.nan))
         if box != self._drawn:

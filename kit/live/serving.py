@@ -18,9 +18,11 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from tornado.web import HTTPError
 from traitlets import Int, default
 
+from kit.live.forked import CAN_FORK
+
 KEPT_BACK = "instructor"
 GIB = 2**30
-KERNEL = 0.39 * GIB  # that a page's kernel takes at most, private and shared
+KERNEL = (0.25 if CAN_FORK else 0.39) * GIB  # that a page's kernel takes, but for what all share
 FULL = "All places are taken"
 
 
@@ -55,8 +57,8 @@ def memory() -> int:
 def room(bytes_: int) -> int:
     """How many kernels fit into so much memory, with a gibibyte left for the rest; 1 at least.
 
-    >>> room(2 * GIB), room(24 * GIB)
-    (2, 58)
+    >>> room(GIB), room(2 * GIB) in (2, 4)
+    (1, True)
     """
     return max(1, int((bytes_ - GIB) / KERNEL))
 

@@ -14,6 +14,8 @@ from queue import Queue
 
 import psutil
 
+from kit.live.forked import NAME
+
 ROOT = Path(__file__).parents[2]
 RUNS_AT = re.compile(r"(?:^|ServerApp\] )(http://127\.0\.0\.1:(\d+)/)(?:lab\?(token=\w+))?$")
 
@@ -32,11 +34,17 @@ class Server:
             return f"{self.address}lab/tree/{notebook}?{self.token}"
         return f"{self.address}voila/render/{notebook}"
 
+    def wait_for_log(self, text):
+        deadline = time.monotonic() + 120
+        while not any(text in line for line in self.log):
+            assert time.monotonic() < deadline, "".join(self.log)
+            time.sleep(0.05)
+
     def kernels(self):
         kernels = []
         for child in self.process.children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # gone meanwhile
-                if "ipykernel_launcher" in child.cmdline():
+                if child.name() == NAME or "ipykernel_launcher" in child.cmdline():
                     kernels.append(child)
         return kernels
 

@@ -96,6 +96,7 @@ def test_who_comes_to_a_full_server_is_told_and_let_in_later(visit, notebooks, t
 def test_for_a_class_a_kernel_of_each_page_waits(visit, notebooks, tmp_path, monkeypatch):
     monkeypatch.setenv("LISTEN", "127.0.0.1")  # else the whole network can come in
     with running("serve-class", tmp_path, notebooks=notebooks) as server:
+        server.wait_for_log("Kernel pool of page.ipynb is filled")
         seen = visit(server.url("page.ipynb"))
         seen.page.get_by_text("It runs").wait_for()
         assert any("Using pre-heated kernel" in line for line in server.log)

@@ -301,6 +301,9 @@ class Explorer(LivePage):
         self.session.training.run(FIRST_STEPS)
         self.session.training.measure_aside()
 
+    def stop(self) -> None:
+        self.session.running = False
+
     def running(self) -> bool:
         return self.session.running
 

@@ -17,6 +17,7 @@ Paused, there is no task at all: new mail starts one.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 import weakref
@@ -165,6 +166,7 @@ class Show(Protocol):
     def send(self, frame: int) -> None: ...
     def rest(self) -> Iterator[None]: ...  # one sharp picture at a time
     def lost(self) -> None: ...
+    def failed(self, error: Exception) -> None: ...
 
 
 class LiveLoop:
@@ -227,18 +229,25 @@ class LiveLoop:
             await asyncio.sleep(0)
 
     async def _main(self) -> None:
-        self._take_mail()
-        while True:
-            await self._live()
-            for _ in self.show.rest():
-                await self._let_others()
-                self._take_mail()
-                if self.show.running():
-                    break
-            else:
-                # No await since the last look at the mail: what comes from now on finds no task.
-                self._task = None
-                return
+        try:
+            self._take_mail()
+            while not await self._live_and_rest():
+                pass
+        except Exception as error:  # a fault of ours: the page says so, and stands still
+            logging.getLogger(__name__).exception("a page stopped")
+            self.show.failed(error)
+        # No await since the last look at the mail: what comes from now on finds no task.
+        self._task = None
+
+    async def _live_and_rest(self) -> bool:
+        """Run until the show has come to rest; whether it has, and did not go on instead."""
+        await self._live()
+        for _ in self.show.rest():
+            await self._let_others()
+            self._take_mail()
+            if self.show.running():
+                return False
+        return True
 
     async def _live(self) -> None:
         """While the show runs: one thing a turn, so that no message waits for two."""

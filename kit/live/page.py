@@ -211,6 +211,10 @@ class LivePage(widgets.VBox):
         """Be as a link says; what was not taken, a sentence each."""
         raise NotImplementedError
 
+    def stop(self) -> None:
+        """Whatever runs or is being worked on stops."""
+        raise NotImplementedError
+
     def tell(self, sentence: str) -> None:
         """Make this the status."""
         raise NotImplementedError
@@ -330,6 +334,7 @@ class LivePage(widgets.VBox):
         self._stage.frame(frame, self._images, words["numbers"], words["phase"])
         if self._frames % WORDS_EVERY == 0:
             self._describe()
+            self._stage.address = self.link().query  # for a reload, should the kernel be lost
 
     def rest(self) -> Iterator[None]:
         """Bring the page to rest: sharp pictures, numbers and words, kept for who comes later.
@@ -373,6 +378,15 @@ class LivePage(widgets.VBox):
         self._stage.broken = words["broken"]
         self._stage.phase = words["phase"]
         self._stage.status = words["status"]
+
+    def failed(self, error: Exception) -> None:
+        """Something in here went wrong: stop, and say it where nothing needs to be drawn for it."""
+        self.stop()
+        what = f"{type(error).__name__}: {error}".strip(": ")
+        self._stage.status = (
+            f"The page has stopped at a fault of its own ({what}). What you see is of before. "
+            "Reload it, or set the controls otherwise and go on."
+        )
 
     def _on_message(self, content: dict) -> None:
         """From the page, perhaps on another thread: note what is in view, pass on the rest."""

@@ -118,6 +118,9 @@ class ScenePage(LivePage):
     def work(self, seconds: float) -> None:
         self.scene.work(seconds)
 
+    def stop(self) -> None:
+        self.scene.running = self.scene.working = False
+
     def lost(self) -> None:
         """The page has stopped answering: closed, hidden, asleep, or the network is gone."""
         self.scene.do("pause", "Paused: the page was not seen for 10 seconds. Press Run to go on.")

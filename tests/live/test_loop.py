@@ -188,6 +188,21 @@ def test_mail_is_answered_between_the_pictures_of_a_page_that_comes_to_rest():
     run_in_loop(story)
 
 
+def test_a_fault_stops_the_page_and_the_next_mail_is_answered(caplog):
+    async def story(show, live):
+        show.work = lambda seconds: 1 / 0
+        failures = []
+        show.failed = lambda error: (failures.append(error), setattr(show, "on", False))
+        live.mailbox.put("run")
+        await until(lambda: failures and live._task is None)
+        assert isinstance(failures[0], ZeroDivisionError)
+        assert "ZeroDivisionError" in caplog.text
+        live.mailbox.put("lr", 0.3)
+        await until(lambda: ("lr", 0.3) in show.handled and live._task is None)
+
+    run_in_loop(story)
+
+
 def test_without_an_answer_one_frame_is_sent_and_no_more():
     async def story(show, live):
         live.mailbox.put("run")

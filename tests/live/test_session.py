@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kit.live.session as session_module
+from kit import bundled
 from kit.live import Explorer, words
 from kit.live.controls import BAR, MAIN, TEXTS, Controls, batch_options
 from kit.live.panels import HEIGHT, PANELS, WIDTH, Panel
@@ -406,3 +408,18 @@ def test_repair_names_all_that_was_changed_in_a_row():
     assert "before the learning rate was changed" in session.repair_label
     session.do("rescale", 100.0)
     assert session.repair_label.endswith("back to step 5, before the last changes")
+
+
+def test_a_damaged_data_file_is_named_and_the_run_stays(tmp_path, monkeypatch):
+    damaged = shutil.copytree(bundled.FOLDERS[-1], tmp_path / "data")
+    content = (damaged / "fashion.npz").read_bytes()
+    (damaged / "fashion.npz").write_bytes(content[: len(content) // 2])
+    session = Session(SMALL)
+    session.do("step")
+    monkeypatch.setattr(bundled, "FOLDERS", (damaged,))
+    session.do("dataset", "fashion")
+    assert session.status.startswith("Not done")
+    assert "python data/build.py fashion" in session.status
+    assert (session.config, session.training.steps) == (SMALL, 1)
+    session.do("step")
+    assert session.training.steps == 2

@@ -10,7 +10,7 @@
     back: "The connection is back.",
     away: "The connection to the server is interrupted. Trying again…",
     lost: "The Python kernel of this page has stopped, perhaps because the page was idle for " +
-      "long. What you see stays as it is; reload the page to start afresh.",
+      "long. What you see stays as it is. Reloaded, the page makes the same run again.",
     failed: "This page could not be loaded completely. Reloading it often helps.",
   };
   const GONE = ["dead", "terminating", "restarting", "autorestarting"];

@@ -33,6 +33,8 @@ DATA = {"8 points on a line": "points", "300 images of digits": "digits"}
 RATES = {"points": 0.3, "digits": 0.4}
 OPENING, LONGEST = 60, 6000  # steps: before the answer, on the same data
 PACE = 300  # steps a second
+READ = 2 * PACE  # steps for which it is said what a change did, while training goes on
+HUGE = 10_000  # times too low: an estimate that says next to nothing
 ONE, ANEW = "The points on the line", "These start with fresh weights"
 TRY = "Drag a target, or turn the label scale. Then press Run."
 RESET, RUN, HALF = ("reset", None), ("run", None), ("scale", 0.5)
@@ -126,6 +128,7 @@ class Forced(Scene):
     def _restart(self, steps: int, lr: float | None = None) -> None:
         """Fresh weights, on the data as the controls say, and so many steps."""
         self.running, self.marks, self._due = False, [], 0.0
+        self._told, self._before = "", ""  # of the last change, and the floor where it began
         widths = (1, 30, 20, 1) if self.values["data"] == "points" else (64, 64, 64, 10)
         model = mlp(widths, activation=self.values["units"], seed=0)
         self.run = ForcedRun(model, self._data(), RATES[self.values["data"]] if lr is None else lr)
@@ -144,6 +147,8 @@ class Forced(Scene):
             return
         self._due = time.perf_counter() + EVERY / PACE
         self.run.advance(EVERY)
+        if self.run.training.steps >= READ and self.status == self._told:
+            self.status = "Running."
         if self.run.diverged is not None:
             what = f"The run broke at step {self.run.step} with η = {self.run.lr:g}"
             self.status = f"{what}: {self.run.diverged.reason}. Restart takes half of η."
@@ -167,7 +172,8 @@ class Forced(Scene):
             self.heights[k - 1] = values["target"]
             words = {"scale": f"labels × {values['scale']:g}", "target": f"y{k} moved"}
             if values["data"] == "points" or name == "scale":
-                self._change(name, words.get(name, f"4–5: {values['gap']:g} apart"))
+                mark = f"target {k}" if name == "target" else name
+                self._change(mark, words.get(name, f"4–5: {values['gap']:g} apart"))
             else:
                 self.status = self.idle()[name]
 
@@ -178,16 +184,17 @@ class Forced(Scene):
         return dict.fromkeys(("gap", "which", "target"), why)
 
     def _change(self, name: str, words: str) -> None:
-        step, before = self.run.step, short(self.run.forced.value)
+        step = self.run.step
         if self.marks and self.marks[-1][1] == name and step - self.marks[-1][0] < 10 * EVERY:
             self.marks[-1] = (self.marks[-1][0], name, words)  # one drag is one mark
         else:
             self.marks.append((step, name, words))
+            self._before = short(self.run.forced.value)
         self.run.change(self._data())
-        after = short(self.run.forced.value)
+        before, after = self._before, short(self.run.forced.value)
         moved = f"is still {after}" if after == before else f"went from {before} to {after}"
         go = "" if self.running else " Press Run."
-        self.status = f"{words}: the floor of a perfect fit {moved}.{go}"
+        self.status = self._told = f"{words}: the floor of a perfect fit {moved}.{go}"
 
     def point(self, picture: str, place: tuple[Any, float, float]) -> None:
         if self.values["data"] == "digits":
@@ -211,7 +218,7 @@ class Forced(Scene):
     @property
     def untrained(self) -> bool:
         """The data were changed, and no step has been taken on them."""
-        return bool(self.marks) and self.marks[-1][0] == self.run.step
+        return bool(self.marks) and self.run.training.steps == 0
 
     @property
     def guessed(self) -> float | None:
@@ -292,6 +299,8 @@ def slack(top: float, residual: float, least: float, samples: float) -> str:
     '2000 times too low. It takes ‖J‖ to be at a sample what it is in between'
     >>> slack(2.0, 0.01, 2.5, 3.0)
     'above λ(G): the estimate fails here. At the samples ‖J‖ is at most 3.00, below its floor'
+    >>> slack(5.0, 0.01, 3.6e-05, 0.1)
+    'it says next to nothing: 140000 times too low'
     """
     if not least > 0:
         return "vacuous: it says nothing"
@@ -300,4 +309,6 @@ def slack(top: float, residual: float, least: float, samples: float) -> str:
         return f"above λ(G): the estimate fails here. {at}"
     times = float(f"{max(top / least, 1.0):.2g}")
     how = "as large as λ(G)" if times == 1 else f"{times:.10g} times too low"
+    if times >= HUGE:
+        return f"it says next to nothing: {how}"
     return f"{how}. It takes ‖J‖ to be at a sample what it is in between"

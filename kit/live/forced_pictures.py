@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 from kit.forcing import PairFloor
 from kit.live.lettering import spread
@@ -20,6 +21,7 @@ GREEN_TEXT, LIGHT_TEXT = "#00694d", "#2b8265"  # of small letters, dark enough o
 GUESS = "#222222"
 LAST = 1e7  # steps: beyond the right end of every axis
 BACK = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1}
+HALO = [withStroke(linewidth=2.5, foreground="white")]
 COURSES = ("samples", "segment", "floor", "forced")
 
 
@@ -150,6 +152,22 @@ class Steps(Picture):
     below = 0.97  # where the words of the marks begin, downwards
     words_of_marks: tuple = ()
 
+    def word_marks(self, curves) -> None:
+        """The words of each mark as high as they find a place that no curve goes through."""
+        box, ends = self.ax.bbox, []
+        for curve in curves:
+            at = self.ax.transData.transform(curve.get_xydata())
+            ends.append(np.stack([at[:-1], at[1:]]))
+        low, high = (f(np.concatenate(ends, 1), 0) for f in (np.min, np.max))  # of each segment
+        for text in self.words_of_marks:
+            own = text.get_window_extent()
+            beside = (low[:, 0] < own.x1 + 3) & (high[:, 0] > own.x0 - 3)
+            least = (own.height + 6) / box.height
+            places = np.linspace(self.below, max(least, 0.0), 25)
+            top = box.y0 + places[:, None] * box.height
+            met = (low[beside, 1] < top + 3) & (high[beside, 1] > top - own.height - 3)
+            text.set_y(places[met.sum(1).argmin()])
+
     def span(self, scene, low: float, high: float):
         """Set the limits, which move in leaps, and the marks, if they are not yet so."""
         wanted = room(max(scene.run.step, SHOWN)), low, high, tuple(scene.marks)
@@ -161,7 +179,7 @@ class Steps(Picture):
             artist.remove()
         changes = changes_of(scene.marks)
         self.lines = tuple(self.ax.axvline(t, color=RULE, lw=0.8, zorder=0) for t in changes)
-        style = {"rotation": 90, "fontsize": 8, "color": SOFT, "va": "top", "bbox": BACK}
+        style = {"rotation": 90, "fontsize": 8, "color": SOFT, "va": "top", "path_effects": HALO}
         style |= {"ha": "right", "transform": self.ax.transAxes, "animated": True}
         told = list(changes.items())[-4:]
         wide = 0.045 * max((words.count("\n") + 1 for _, words in told), default=1)
@@ -222,6 +240,7 @@ class Course(Steps):
         self.said.set_y(known[0] if known else 0)
         top = max(float(rows[name].max()) for name in COURSES[: 4 if scene.revealed else 3])
         drawn = self.span(scene, 0, room(1.25 * max(top, *known, 0.0)))
+        self.word_marks(self.curves.values())
         self.moving = [*self.curves.values(), self.guess, self.ends, self.said]
         self.moving += [*self.words_of_marks, *self.words]
         return drawn
@@ -255,6 +274,7 @@ class Losses(Steps):
         low, high = math.floor(math.log10(loss.min())), math.ceil(math.log10(1.1 * loss.max()))
         high += bool(scene.marks)  # room for their words
         drawn = self.span(scene, 10.0 ** min(low, -2), 10.0**high)
+        self.word_marks([self.line])
         self.moving = [self.line, self.dot, *self.words_of_marks]
         return drawn
 

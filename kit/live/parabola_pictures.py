@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from matplotlib.path import Path
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from kit import quadratic
@@ -16,8 +18,11 @@ from kit.live.text import decades, short
 STEPS = 60  # of a path
 REACH = 3.2  # of the pictures, to either side
 ROOM = 1.35  # beyond the ends of the sliders, on the map
+CLOSE = 1.7  # times apart: two curvatures whose names need the same place
 THICK = 1.6  # times that a region is wide, to hold its name
+ALONG = (1.0, *(1.08**s for k in range(1, 20) for s in (k, -k)))  # times η: places for a name
 FINE = (1.1, 1.3, 1.4, 1.6, 1.7, 1.8, 1.9, 2.1, 2.2, 2.3, 2.4, 2.6, 2.8)
+FINE += (1.52, 1.54, 1.56, 1.58, 1.62, 1.64, 1.66, 1.68)  # about the answer to the question
 RATES = tuple(sorted({*decades(0.05, 4), *FINE}))
 CURVATURES = tuple(sorted({*decades(0.05, 8), 1.25}))
 CALM, SWINGING, GONE = "#e3f1ea", "#fdf0dc", "#f7ddd0"  # of the three regimes, with words in them
@@ -125,7 +130,7 @@ class Map(Picture):
         (self.edge,) = self.ax.plot([], [], "--", color=THRESHOLD, lw=1.6)
         first, second = self.ax.transData.transform([(1, 1), (2, 0.5)])
         along = np.degrees(np.arctan2(*(second - first)[::-1]))  # of a line of equal ηλ
-        style = {"fontsize": 9.5, "color": SOFT, "ha": "center", "va": "center"}
+        style = {"fontsize": 9.5, "color": SOFT, "ha": "center", "va": "center", "animated": True}
         self.words = [
             self.ax.text(1, 1, text, rotation=along, rotation_mode="anchor", **style)
             for text in ("monotone", "oscillating", "diverging")
@@ -139,7 +144,10 @@ class Map(Picture):
             self.ax.text(0, 0, name, fontsize=10, animated=True, va="center", ha="right")
             for name in ("  λ₁  ", "  λ₂  ")
         ]
-        self.moving = [self.flat, self.sharp, *self.labels]
+        self.moving = [*self.words, self.flat, self.sharp, *self.labels]
+        self.sizes = {word: self._size(word) for word in self.words}
+        self.named = False  # whether the regions have names
+        self.ends = [(1.0, 1.0)] * len(self.words)  # of η λ, of each region
 
     def update(self, scene):
         momentum, nesterov = scene.momentum
@@ -153,7 +161,58 @@ class Map(Picture):
             dot.set_data([eta], [h])
             label.set_position((eta, h))
             label.set_ha("left" if eta < 2 * RATES[0] else "right")
+        first, second = scene.curvatures
+        close = max(first, second) < CLOSE * min(first, second)
+        sides = ("bottom", "top") if first >= second else ("top", "bottom")
+        for label, side in zip(self.labels, sides, strict=True):
+            label.set_va(side if close else "center")
+        self._place_words()
         return depends
+
+    def _place_words(self) -> None:
+        """Each name in the middle of its region, or near that where the reader's points are not.
+
+        A region that is too thin for its name, or has no such place, goes without.
+        """
+        marks = [self.flat, self.sharp, *self.labels]
+        marks += [self.guess] if len(self.guess.get_xdata()) else []
+        taken = [mark.get_window_extent().padded(2) for mark in marks]
+        for word, ends in zip(self.words, self.ends, strict=True):
+            word.set_visible(False)
+            for place in self._places(*ends) if self.named and ends[1] > THICK * ends[0] else ():
+                word.set_position(place)
+                outline = self.outline(word)
+                inside = all(self.ax.bbox.contains(*corner) for corner in outline.vertices)
+                if inside and not any(outline.intersects_bbox(other) for other in taken):
+                    word.set_visible(True)
+                    break
+
+    def _size(self, word) -> np.ndarray:
+        """Width and height of the letters as they would lie level, in inches."""
+        slant = word.get_rotation()
+        word.set_rotation(0)
+        size = np.array(word.get_window_extent().size) / self.figure.dpi
+        word.set_rotation(slant)
+        return size
+
+    def outline(self, word) -> Path:
+        """The slanted box of the name of a region, in pixels."""
+        width, height = self.sizes[word] * self.figure.dpi
+        turn = np.radians(word.get_rotation())
+        along, up = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) / 2
+        middle = self.ax.transData.transform(word.get_position())
+        return Path(middle + corners * (width, height) @ np.array([along, up]))
+
+    def _places(self, least: float, most: float) -> Iterator[tuple[float, float]]:
+        """Places in a region, by η λ from its middle outwards, and along lines of equal η λ."""
+        (low, high), middle = self.ax.get_ylim(), np.sqrt(least * most)
+        aspect = np.sqrt(self.eta[0] * self.eta[1] / (low * high))
+        for across in (1.0, 0.7, 1.4, 0.5, 2.0, 0.25, 4.0):
+            if across == 1 or least < 0.6 * across * middle < 0.36 * most:
+                for along in ALONG:
+                    eta = np.sqrt(across * middle * aspect) * along
+                    yield eta, across * middle / eta
 
     def _draw_regions(self, revealed: bool, calm: float, edge: float) -> None:
         for fill in self.fills:
@@ -162,11 +221,7 @@ class Map(Picture):
         low, high = self.ax.get_ylim()
         lines = [np.full(2, low / 10), calm / self.eta, edge / self.eta, np.full(2, 1e3)]
         ends = [low * self.eta[0], calm, edge, high * self.eta[1]]
-        for text, (least, most) in zip(self.words, pairwise(ends), strict=True):
-            text.set_visible(revealed and most / least > THICK)
-            middle = np.sqrt(least * most)  # of η λ, in the middle of its region
-            aspect = np.sqrt(self.eta[0] * self.eta[1] / (low * high))
-            text.set_position((np.sqrt(middle * aspect), np.sqrt(middle / aspect)))
+        self.named, self.ends = revealed, list(pairwise(ends))
         self.calm.set_data(self.eta, lines[1] if revealed else [np.nan, np.nan])
         self.edge.set_data(self.eta, lines[2] if revealed else [np.nan, np.nan])
         self.name.set_text(f" {edge:.3g}/η" if revealed else "")

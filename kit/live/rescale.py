@@ -15,6 +15,8 @@ from kit.live.rescale_pictures import (
     AT,
     FACTORS,
     LR,
+    MEANS,
+    NAMES,
     STEPS_AFTER,
     STEPS_BEFORE,
     STILL,
@@ -27,10 +29,11 @@ from kit.live.rescale_pictures import (
 )
 from kit.live.scene import Beat, Control, Scene
 from kit.live.session import ready_process
-from kit.live.text import short
+from kit.live.text import greek, short
 from kit.load import load_dataset
 from kit.models import mlp
 from kit.orbit import QUICK, Orbit
+from kit.registry import Measure, measures
 from kit.training import Training
 
 SPREADS = tuple(round(0.1 * k, 1) for k in range(16))
@@ -98,6 +101,15 @@ class Rescale(Scene):
             group="What is descended",
             shows="after",
         ),
+        Control(
+            "measure",
+            "measure",
+            "measure to explain",
+            "Its row has bold letters; the numbers say what it is, in words and as a formula",
+            options={NAMES[name]: name for name in QUICK},
+            group="What a measure is",
+            shows="measures",
+        ),
     )
     pictures: ClassVar = {
         "measures": Measures,
@@ -133,7 +145,7 @@ class Rescale(Scene):
 
     def begin(self) -> None:
         ready_process()
-        self.values = {"alpha": 1.0, "spread": 0.0, "decay": 0.0}
+        self.values = {"alpha": 1.0, "spread": 0.0, "decay": 0.0, "measure": "sharpness"}
         data = load_dataset("digits", n_train=300)
         model = mlp((data.d, 32, 32, data.K), seed=0).double()
         self.base = Training(model, data, loss="mse", lr=LR, measures=("sharpness",), scores=False)
@@ -178,6 +190,9 @@ class Rescale(Scene):
         self.working = False
 
     def changed(self, name: str) -> None:
+        if name == "measure":
+            self.status = self._explain()
+            return
         if name == "decay":
             self.run = None
             self.running = False
@@ -190,6 +205,11 @@ class Rescale(Scene):
             f"Rescaled: outputs changed by {self.change:.0e} (rounding), sharpness times "
             f"{short(self.ratios['sharpness'])}."
         )
+
+    def _explain(self) -> str:
+        """The measure that is chosen, in words."""
+        name = self.values["measure"]
+        return f"{NAMES[name]}: {MEANS[name]}."
 
     def pressed(self, name: str) -> None:
         if name == "undo":
@@ -319,6 +339,8 @@ class Rescale(Scene):
         ]
         if self.trained:
             rows[1:1] = self._now()
+        if self.revealed:
+            rows += self._explained(earlier)
         if self.values["spread"]:
             typical = short(math.exp(self.values["spread"]))
             remark = f"typical; e to the power {self.values['spread']:g}"
@@ -329,6 +351,16 @@ class Rescale(Scene):
             remark = f"{when}before the rescaling {short(pair[0])}: weight decay sees it"
             rows.append(["loss + μ/2 ‖θ‖²", short(pair[1]), remark])
         return rows
+
+    def _explained(self, earlier: str) -> list[list[str]]:
+        """The measure that is chosen: what became of it, what it is, what leaves it as it is."""
+        name = self.values["measure"]
+        entry = measures()[name]
+        ratio = f"× {short(self.ratios[name])}" if name in self.ratios else "not yet"
+        return [
+            [f"measure: {NAMES[name]}", ratio, f"{earlier}{MEANS[name]}"],
+            ["its formula", greek(entry.formula), unmoved(entry)],
+        ]
 
     def _now(self) -> list[list[str]]:
         """What the training that goes on has come to."""
@@ -349,3 +381,15 @@ class Rescale(Scene):
     def settings(self) -> dict[str, Any]:
         network = {"data": "digits", "n_train": 300, "widths": [64, 32, 32, 10], "seed": 0}
         return {**self.values, **network, "eta": LR, "ratios": dict(self.ratios)}
+
+
+def unmoved(entry: Measure) -> str:
+    """Which rescalings leave a measure as it is.
+
+    >>> unmoved(measures()["trace"]), unmoved(measures()["relative_flatness"])
+    ('layers and units move it', 'units move it, layers do not')
+    """
+    layers, units = (kind in entry.invariances for kind in ("layer-wise", "node-wise"))
+    if layers and not units:
+        return "units move it, layers do not"
+    return "neither layers nor units move it" if units else "layers and units move it"

@@ -20,7 +20,7 @@ LARGER = (1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0)
 FACTORS = (*(1 / f for f in reversed(LARGER)), 1.0, *LARGER)
 STILL = 1e-3  # relative change up to which a measure has not moved
 ENDS = FACTORS[0] / 1.4, 1.4 * FACTORS[-1]  # of axes: the dots at the ends fit in
-NAME_SIZE = 8.8  # points: over 9 pixels where a phone shows the picture
+NAME_SIZE = 8.1  # points: over 9 pixels where a phone shows the picture
 AT = torch.linspace(-1, 1, 41)
 NAMES = {
     "sharpness": "sharpness λ",
@@ -40,6 +40,33 @@ NAMES = {
     "path_norm": "path norm",
     "jacobian_max": "max ‖J‖₂",
 }
+MEANS = {
+    "sharpness": "the largest eigenvalue of the Hessian H: the curvature in the sharpest direction",
+    "trace": "the sum of all eigenvalues of H",
+    "frobenius": "the root of the sum of all squared eigenvalues of H",
+    "keskar": "how much the loss can rise, in percent, within a small box around the weights",
+    "critical_sharpness": "2 over the smallest step down the gradient after which the loss is no "
+    "lower than before",
+    "relative_flatness": "traces of blocks of H in the last layer, each times a product of its "
+    "weights",
+    "minimum_sharpness": "the least trace of H that scaling whole layers can give",
+    "normalized_sharpness": "for each layer the least sum of curvatures and squared weights that "
+    "scaling its rows and columns can give",
+    "invariant_sharpness_layer": "the largest eigenvalue of H where a move of a block of weights "
+    "counts relative to the length of that block",
+    "invariant_sharpness_riemannian": "the largest eigenvalue of the Hessian where networks that "
+    "differ by a rescaling of layers count as one",
+    "invariant_sharpness_elementwise": "the largest eigenvalue of H where a move of a weight "
+    "counts relative to its size",
+    "invariant_sharpness_path": "the largest eigenvalue of H where a move of a weight counts by "
+    "the paths through it, from input to output",
+    "average_adaptive_sharpness": "how much the loss rises on average when each weight gets noise "
+    "in proportion to its size",
+    "fisher_rao": "the squared length of the weights, measured with the Gauss-Newton matrix G",
+    "path_norm": "the root of the sum, over all paths to an output, of the squared product of the "
+    "weights on the path",
+    "jacobian_max": "the largest Jacobian norm over the training samples",
+}
 LAYERWISE = "λ(S): stays, if whole layers are scaled"
 
 
@@ -47,13 +74,13 @@ class Measures(Picture):
     """Every measure, after over before: what moved and what did not."""
 
     def build(self, figure) -> None:
-        place = (0.36, 0.145, 0.6, 0.775)
+        place = (0.36, 0.14, 0.6, 0.785)
         self.ax = self.axes(figure, "after the rescaling / before", "", "", place)
         rows = np.arange(len(QUICK))[::-1]
         self.rows = dict(zip(QUICK, rows, strict=True))
         names = [NAMES[name].replace("H_q", "$H_q$") for name in QUICK]
         self.ax.set_yticks(rows, names, fontsize=NAME_SIZE, color=INK)
-        self.ax.set_ylim(-0.7, len(QUICK) - 0.3)
+        self.ax.set_ylim(-0.6, len(QUICK) - 0.4)
         self.ax.set_xscale("log")
         self.ax.axvline(1, color=THRESHOLD, lw=1)
         self.ax.grid(axis="y", color="#eeeeee", linewidth=0.7)
@@ -71,8 +98,11 @@ class Measures(Picture):
         self.stayed.set_data([1.0] * len(stayed), [self.rows[n] for n in stayed])
         sizes = [max(r, 1 / r) for r in moved.values() if r > 0]
         reach = 10.0 ** math.ceil(math.log10(max(*sizes, 9.0, 1.0) * 1.2)) if sizes else 10.0
-        depends = reach, scene.earlier
+        chosen = scene.values["measure"]
+        depends = reach, scene.earlier, chosen
         if depends != self._drawn:
+            for name, label in zip(QUICK, self.ax.get_yticklabels(), strict=True):
+                label.set_fontweight("bold" if name == chosen else "normal")
             self.ax.set_xlim(1 / reach, reach)
             _title(self.ax, "sixteen measures: ● moved, ◆ stayed", scene, x=-0.57)
         return depends
@@ -304,7 +334,7 @@ class After(Picture):
     """What training does from there: loss, and sharpness against 2/eta."""
 
     def build(self, figure) -> None:
-        upper, lower = (0.145, 0.58, 0.815, 0.325), (0.145, 0.14, 0.815, 0.325)
+        upper, lower = (0.145, 0.58, 0.775, 0.325), (0.145, 0.14, 0.775, 0.325)
         self.above = self.axes(figure, "", "loss", "training on from there: loss", upper)
         self.below = self.axes(figure, "steps after the rescaling", "λ", "sharpness λ", lower)
         self.above.tick_params(labelbottom=False)
@@ -314,8 +344,8 @@ class After(Picture):
         self.above.set_ylim(1e-3, 1e9)
         self.below.set_ylim(0.5, 1e6)
         self.below.axhline(2 / LR, color=THRESHOLD, ls="--", lw=1.2)
-        name = self.below.text(0.995, 2 / LR * 1.15, "2/η", ha="right", va="bottom", fontsize=9)
-        name.set_transform(self.below.get_yaxis_transform())
+        beside = {"transform": self.below.get_yaxis_transform(), "va": "center", "fontsize": 9}
+        self.edge = self.below.text(1.01, 2 / LR, "2/η", **beside)
         (self.loss,) = self.above.plot([], [], color=LOSS, lw=1.6, animated=True)
         (self.sharpness,) = self.below.plot([], [], color=SHARPNESS, lw=1.6, animated=True)
         self.word = self.above.text(

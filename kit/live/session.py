@@ -23,7 +23,7 @@ import torch
 from kit.curvature import eigenvalues
 from kit.divergence import Divergence
 from kit.live.allocator import keep
-from kit.live.replay import Change, Plan
+from kit.live.replay import MOST, Change, Plan
 from kit.presets import RunConfig
 from kit.recorder import Recorder
 from kit.rescaling import symmetry_fault
@@ -225,6 +225,7 @@ class Session:
         if self.training.diverged is None:
             self.running = True
             self.status = "Running."
+            self._until = (self.training.steps // MOST + 1) * MOST
 
     def _pause(self, reason: Any) -> None:
         if self.running:
@@ -374,8 +375,16 @@ class Session:
             self._note_cost(self._cost, self.training.steps % self.training.every == 0)
             self._cost = 0.0
             self._notice_divergence()
-            if self.running and self.auto_cadence and self.plan is None:
-                self._adapt_cadence()
+            if self.running and self.plan is None:
+                self._mind()
+
+    def _mind(self) -> None:
+        """Pause a run that nobody stops, where a link ends; measure a slow one less often."""
+        if self.training.steps >= self._until:
+            at = f"Paused at step {self._until}"
+            self._pause(f"{at}: a link holds a run of {MOST} steps at most. Press Run to go on.")
+        elif self.auto_cadence:
+            self._adapt_cadence()
 
     def _note_cost(self, seconds: float, measured: bool) -> None:
         if measured:

@@ -151,8 +151,27 @@ class Steepness(Scene):
             self._anew()
             self.running = True
             self.status = LOOKING
+            return
+        self._sample()
+        if name == "confidence":
+            self.status = self._jumps()
+        elif self.running:
+            self.status = LOOKING
         else:
-            self._sample()
+            self.status = f"The first {self.values['n']} samples of draw {self.draw}."
+
+    def _jumps(self) -> str:
+        """Where on its slider the confidence moves the promised radius, which it does in jumps."""
+        n, d = self.values["n"], self.f.d
+        radii = [cube_covering_radius(n, d, 1 - c) for c in CONFIDENCES]
+        now = radii[CONFIDENCES.index(self.values["confidence"])]
+        same = [c for c, r in zip(CONFIDENCES, radii, strict=True) if r == now]
+        root = "1" if d == 1 else "2" if d == 4 else f"√{d}"
+        formula = f"{root}/{round(math.sqrt(d) / now)} = {short(now)}"
+        reach = f"from {same[0]:.0%} to {same[-1]:.0%}" if len(same) > 1 else f"at {same[0]:.0%}"
+        everywhere = ", all of the slider" if len(same) == len(CONFIDENCES) else ""
+        whole = "√d over a whole number, so it moves in jumps"
+        return f"The promised radius for n = {n} is {formula} {reach}{everywhere}: {whole}."
 
     def pressed(self, name: str) -> None:
         if name == "new":

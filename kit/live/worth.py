@@ -31,6 +31,8 @@ SIZES = (20, 50, 100, 200, 500, 1000)
 ALPHAS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 WHAT = {"digits": "digits", "mnist1d": "signals"}
 FIRST, MORE = 4, 20  # draws of the noise at once, and in one go
+WELL, NEARLY = 0.5, 0.8  # certified errors: well below chance; barely below it
+PAUSED = 3.0  # seconds without work that do not count
 DONE = f"All {DRAWS} draws are done. Turn σ or α."
 NEXT = "Turn n, or choose PAC-Bayes."
 OF_SLOPES = "n and Restart are of the Jacobian bounds."
@@ -135,6 +137,7 @@ class Worth(Scene):
         self.certified, self._pairs = "digits", {"digits": _digits()}
         self._certificates: dict[tuple, Certificate] = {}
         self._certify()
+        self._pace = Pace()
         self._measured: tuple[Any, tuple[float, float]] | None = None
         self._start()
         self.course.go(SEEN)
@@ -249,12 +252,30 @@ class Worth(Scene):
         while time.perf_counter() < end and (self.running or self.working):
             if self.pac and not self.running:  # paused by the page
                 self.working = False
-            elif self.working:
+                continue
+            self._pace.note(*self._job(), time.perf_counter())
+            if self.working:
                 self._refine()
             else:
                 self.course.go(EVERY)
                 if self.course.ended:
                     self._arrive()
+
+    def _job(self) -> tuple[Any, float]:
+        """What is being worked on, and the share of it that is done."""
+        if not self.working:
+            return self.course, self.course.step / STEPS
+        if self.preparing is not None:
+            return self.preparing, self.preparing.progress
+        return self.certificate, self.certificate.draws / DRAWS
+
+    @property
+    def remaining(self) -> str:
+        """How long what is being worked on will take: ", about 20 s to go"."""
+        job, share = self._job()
+        if not (self.running or self.working) or share >= 1:
+            return ""
+        return self._pace.words(job, share)
 
     def _arrive(self) -> None:
         """The end of the run; then the certificate has its turn."""
@@ -300,22 +321,22 @@ class Worth(Scene):
             return ""
         if self.pac:
             if self.preparing is not None:
-                return f"Prior and posterior are being trained: {self.preparing.progress:.0%}."
+                done = f"{self.preparing.progress:.0%}{self.remaining}"
+                return f"Prior and posterior are being trained: {done}."
             if not finished(self.certificate):
-                drawn = f"{self.certificate.draws} of {DRAWS}"
+                drawn = f"{self.certificate.draws} of {DRAWS}{self.remaining}"
                 return f"Noise is being drawn: {drawn}. The certificate comes with the last draw."
             value = self.certificate.values[self.here]
-            verdict = "well below" if value < 0.5 else "below" if value < 0.75 else "barely below"
-            verdict = verdict if value < CHANCE else "not below"
             return (
                 f"With 95% confidence a network with noise σ = {self.values['sigma']:g} errs on at "
-                f"most {value:.0%} of new {WHAT[self.certified]}: {verdict} chance, 90%."
+                f"most {value:.0%} of new {WHAT[self.certified]}: {worth_of(value)}."
             )
         best = self.course.best
         says = "it says nothing (vacuous)" if best.vacuous else "it says something"
         what = "bound" if self.course.exact else "bound estimate"
+        step = f"Step {self.course.step}{'' if self.working else self.remaining}"
         return (
-            f"Step {self.course.step}: the best {what}, {best.form}, is {short(best.value)}, that "
+            f"{step}: the best {what}, {best.form}, is {short(best.value)}, that "
             f"is {best.value / best.best_constant:.2g} times the cost of the best constant: {says}."
         )
 
@@ -346,17 +367,19 @@ class Worth(Scene):
     def _certificate_rows(self) -> list[list[str]]:
         certificate, here = self.certificate, self.here
         if self.preparing is not None:
-            return [["prior and posterior", f"{self.preparing.progress:.0%}", "of their training"]]
+            trained = f"{self.preparing.progress:.0%}", f"of their training{self.remaining}"
+            return [["prior and posterior", *trained]]
         tied = self.values["noise"] == "tied"
         draws = certificate.draws
         noisy = f"{certificate.noisy[here]:.3f} ± {certificate.error[here]:.1g}"
         promised = [["certificate", "not yet", f"it takes {DRAWS} draws; {draws} are done"]]
         if finished(certificate):
             best = int(certificate.values.argmin())
-            value = f"{certificate.values[here]:.3f}"
+            value, least = certificate.values[here], certificate.values[best]
+            at = f"at σ = {SIGMAS[best]:g}"
             promised = [
-                ["certificate", value, "95%, all settings of this page at once"],
-                ["its smallest", f"{certificate.values[best]:.3f}", f"at σ = {SIGMAS[best]:g}"],
+                ["certificate", f"{value:.3f}", f"{vacuity(value)}; 95%, all settings at once"],
+                ["its smallest", f"{least:.3f}", f"{at}, {vacuity(least)}"],
             ]
         new, error = self._on_new_data()
         rows = [
@@ -396,6 +419,55 @@ class Worth(Scene):
 
     def settings(self) -> dict[str, Any]:
         return {**self.values, "lr": LR, "degree": DEGREE, "seed": 0, "failure": FAILURE}
+
+
+class Pace:
+    """How long a job will still take at the pace so far; pauses do not count.
+
+    >>> pace = Pace()
+    >>> for share, now in ((0.0, 7.0), (0.1, 8.0), (0.2, 9.0), (0.2, 60.0), (0.3, 61.0)):
+    ...     pace.note("a job", share, now)
+    >>> pace.words("a job", 0.3), pace.words("another", 0.0)
+    (', about 7 s to go', '')
+    """
+
+    def __init__(self) -> None:
+        self._job: Any = None
+        self._from = self._last = self._spent = 0.0
+
+    def note(self, job: Any, share: float, now: float) -> None:
+        """So much of it is done now; called while it is worked on."""
+        if job != self._job:
+            self._job, self._from, self._last, self._spent = job, share, now, 0.0
+        if now - self._last < PAUSED:
+            self._spent += now - self._last
+        self._last = now
+
+    def words(self, job: Any, share: float) -> str:
+        """In seconds; "" until a second's work is done."""
+        if job != self._job or self._spent < 1 or share <= self._from:
+            return ""
+        seconds = self._spent * (1 - share) / (share - self._from)
+        step = 1 if seconds < 10 else 5
+        return f", about {step * math.ceil(seconds / step - 1e-9)} s to go"
+
+
+def worth_of(value: float) -> str:
+    """What a certified error says, beside chance.
+
+    >>> worth_of(0.26), worth_of(0.97)
+    ('well below chance, 90%', 'above chance, 90%. That says nothing: it is vacuous')
+    """
+    if value >= CHANCE:
+        return f"above chance, {CHANCE:.0%}. That says nothing: it is vacuous"
+    if value >= NEARLY:
+        return f"barely below chance, {CHANCE:.0%}. That says nearly nothing"
+    return f"{'well ' if value < WELL else ''}below chance, {CHANCE:.0%}"
+
+
+def vacuity(value: float) -> str:
+    nearly = "nearly vacuous" if value >= NEARLY else "not vacuous"
+    return "vacuous" if value >= CHANCE else nearly
 
 
 def finished(certificate: Certificate) -> bool:

@@ -121,12 +121,9 @@ class Shares(Picture):
         course = scene.course
         parts = course.shares()
         self.ax.set_yticks(range(4), [name for name, _, _ in parts])
-        self.ax.set_title(
-            f"what {course.best.form} = {short(course.best.value)} is made of{_before(scene)}",
-            fontsize=9.5,
-            loc="left",
-            pad=4,
-        )
+        whole = f"{course.best.form} = {short(course.best.value)}"
+        title = f"{NAMES[course.name]}: what {whole} is made of{_before(scene)}"
+        self.ax.set_title(title, fontsize=9.5, loc="left", pad=4, x=-0.25)
         for k, (bar, text, (_, kind, value)) in enumerate(
             zip(self.bars, self.texts, parts, strict=True)
         ):
@@ -136,7 +133,7 @@ class Shares(Picture):
             bar.set_alpha(1.0 if kind == "exact" else 0.55)
             text.set_text(f"{share:.0f}%, {kind}")
             text.set_x(share + 1.5)
-        return course.best.form, short(course.best.value), course.name, _before(scene)
+        return title
 
     def alt(self, scene) -> str:
         parts = "; ".join(
@@ -168,7 +165,7 @@ class Curse(Picture):
         white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         self.word = self.ax.text(12, 1e-6, "", fontsize=8.5, animated=True, bbox=white)
         (self.here,) = self.ax.plot([], [], "o", color=THRESHOLD, ms=8, animated=True)
-        self.name = self.ax.text(0, 0, "", fontsize=8.5, va="center", animated=True, bbox=white)
+        self.name = self.ax.text(0, 0, "", fontsize=8.5, va="center", animated=True)
         self.moving = [self.need, self.word, self.here, self.name]
 
     def update(self, scene):
@@ -186,7 +183,10 @@ class Curse(Picture):
         radius = course.best.terms["r"] / side
         self.here.set_data([course.n], [radius if course.exact else math.nan])
         self.name.set_text("our points" if course.exact else "")
-        self.name.set_position((1.5 * course.n, radius / 1.15))
+        beside = ((1.5, 1.0), (1.0, 0.4), (1.0, 0.3), (1.0, 0.15), (1.0, 0.1))
+        places = [{"x": x * course.n, "y": y * radius} for x, y in beside]
+        lines = [line for line, _ in self.lines[: len(self.lines) if scene.revealed else 1]]
+        _settle(self.name, places, [*lines, self.need], room=0.03)
         many = "in 1, 2, 4 and 8 dimensions" if scene.revealed else "in one dimension"
         self.ax.set_title(f"how far from a sample, {many} (95%)", fontsize=9.5, loc="left", pad=4)
         return scene.revealed
@@ -209,7 +209,7 @@ class Noise(Picture):
     """Noisy error, KL and certificate at each size of the noise."""
 
     def build(self, figure) -> None:
-        place = (0.105, 0.14, 0.685, 0.765)
+        place = (0.105, 0.14, 0.655, 0.765)
         self.ax = self.axes(figure, "noise σ on every weight", "", "", place)
         self.ax.set_ylabel("share of errors; KL / n in nats", fontsize=9, color=SOFT)
         self.ax.yaxis.set_label_coords(-0.1, 0.5)
@@ -220,7 +220,7 @@ class Noise(Picture):
         self.ax.set_ylim(0, 1.12)
         self.ax.axhline(CHANCE, color=THRESHOLD, ls="--", lw=1.2)
         beside = {"transform": self.ax.get_yaxis_transform(), "fontsize": 8.5, "va": "center"}
-        self.ax.text(1.015, CHANCE, "chance 0.9", color=THRESHOLD, **beside)
+        self.ax.text(1.015, CHANCE, "chance 0.9\n(vacuous above)", color=THRESHOLD, **beside)
         style = {"animated": True, "marker": "o", "ms": 3}
         (self.other,) = self.ax.plot([], [], color="#c8c8c8", lw=1.4, animated=True)
         (self.noisy,) = self.ax.plot([], [], color=LOSS, lw=1.6, **style)
@@ -240,8 +240,8 @@ class Noise(Picture):
         ]
         self.words[0].set_transform(self.ax.get_yaxis_transform())
         self.words[1].set_position((1.03 * SIGMAS[0], 1.065))
-        place = {"transform": self.ax.transAxes, "va": "center", "bbox": white, "animated": True}
-        self.wait = self.ax.text(0.02, 0.62, "", fontsize=9.5, color=SHADE, **place)
+        place = {"fontsize": 8.5, "va": "center", "animated": True}
+        self.wait = self.ax.text(1.03 * SIGMAS[0], 1.065, "", color=SHADE, **place)
         lines = [self.other, self.noisy, self.kl, self.value, self.mark, self.dot]
         self.parts = [*lines, *self.words]
         self.moving = [*self.parts, self.wait]
@@ -251,10 +251,8 @@ class Noise(Picture):
         if scene.preparing is not None:
             for artist in self.parts:
                 artist.set_visible(False)
-            self.wait.set_text(
-                f"prior and posterior are being trained:\n{scene.preparing.progress:.0%}\n\n"
-                "then noise is drawn"
-            )
+            done = f"{scene.preparing.progress:.0%}{scene.remaining}"
+            self.wait.set_text(f"prior and posterior are being trained: {done}")
             title = f"PAC-Bayes, {NAMES[scene.values['data']]}: no certificate yet"
             self.ax.set_title(title, fontsize=9.5, loc="left", pad=4)
             return title
@@ -263,8 +261,8 @@ class Noise(Picture):
         done = shown and certificate.draws >= DRAWS
         self.noisy.set_visible(True)
         self.words[0].set_visible(True)
-        drawn = f"certificate: not computed yet\n{certificate.draws} of {DRAWS} draws of noise"
-        act = "" if scene.pac else "\nchoose PAC-Bayes"
+        drawn = f"no certificate yet: {certificate.draws} of {DRAWS} draws"
+        act = scene.remaining if scene.pac else ": choose PAC-Bayes"
         self.wait.set_text("" if done or not shown else f"{drawn}{act}")
         seen = sigma <= (SIGMAS[-1] if shown else SEEN_SIGMA)
         self.noisy.set_data(sigma[seen], certificate.noisy[seen])
@@ -277,9 +275,7 @@ class Noise(Picture):
         self.dot.set_data([SIGMAS[here]], certificate.values[here : here + 1])
         other = scene.plain
         self.other.set_data(sigma, np.full(len(sigma), np.nan) if other is None else other.values)
-        self.words[0].set_position((1.015, min(float(certificate.noisy[-1]), 0.78)))
-        first = int(np.argmax(share <= 0.6))
-        self.words[2].set_position((1.06 * sigma[first], min(share[first] + 0.03, 0.7)))
+        self.words[0].set_position((1.015, min(float(certificate.noisy[-1]), 0.72)))
         for artist in (self.kl, self.other):
             artist.set_visible(shown)
         for artist in (self.value, self.mark, self.dot, *self.words[1:]):
@@ -289,6 +285,7 @@ class Noise(Picture):
             self.words[0].set_position((SEEN_SIGMA * 1.1, certificate.noisy[seen][-1] + 0.05))
         else:
             self.words[0].set_transform(self.ax.get_yaxis_transform())
+        self._name_kl()
         alpha = scene.values["alpha"]
         grey = "" if other is None else " (grey: α = 1)"
         moved = f", rescaled by α = {alpha:g}{grey}" if shown and alpha != 1 else ""
@@ -298,6 +295,19 @@ class Noise(Picture):
         units = "in units of the size of each block of weights" if tied else "on every weight"
         self.ax.set_xlabel(f"noise σ, {units}")
         return title, tied, shown
+
+    def _name_kl(self) -> None:
+        """To the right of its line, or to the left, as high as no line goes through the name."""
+        x, y = self.kl.get_data()
+        if len(x):
+            levels = np.linspace(min(0.75, y[0]), 0.05, 29)
+            across = np.exp(np.interp(-levels, -y, np.log(x)))
+            places = [
+                {"x": at * away, "y": level + rise, "ha": ha}
+                for ha, away, rise in (("left", 1.06, 0.02), ("right", 1 / 1.06, -0.02))
+                for at, level in zip(across, levels, strict=True)
+            ]
+            _settle(self.words[2], places, (self.noisy, self.kl, self.value, self.other))
 
     def alt(self, scene) -> str:
         here, certificate = scene.here, scene.certificate
@@ -318,6 +328,17 @@ class Noise(Picture):
             f"{short(certificate.values[here])}, and least at σ = {SIGMAS[best]:g}, "
             f"{short(certificate.values[best])}. Chance is {CHANCE}."
         )
+
+
+def _settle(text, places, lines, room: float = 0.015) -> None:
+    """Put letters to the first of these places where no line comes as near; room: in inches."""
+    paths = [line.get_path().transformed(line.get_transform()) for line in lines]
+    for place in places:
+        text.set(**place)
+        box = text.get_window_extent().padded(room * text.figure.dpi)
+        inside = text.axes.bbox.x0 < box.x0
+        if inside and not any(path.intersects_bbox(box, filled=False) for path in paths):
+            return
 
 
 def _before(scene) -> str:

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from itertools import pairwise, product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from kit import quadratic
 from kit.live import ScenePage
-from kit.live.parabola import STEPS, Parabola
+from kit.live.parabola import CURVATURES, RATES, STEPS, Parabola
 from tests.live.scenes import check_page, check_skipping, check_words, steps
 
 
@@ -139,6 +141,19 @@ def test_the_answer_is_a_place_of_the_slider():
     assert "swings for ever" in scene.phase()
 
 
+def test_near_the_answer_the_slider_is_as_fine_as_the_guess():
+    low, high = Parabola.question.number
+    step = (high - low) / 100
+    near = [rate for rate in RATES if 1.5 <= rate <= 1.7]
+    assert max(b - a for a, b in pairwise(near)) < step
+    scene = shown()
+    told = []
+    for lr in (1.58, 1.6, 1.62):
+        scene.do("lr", lr)
+        told.append(scene.phase())
+    assert ["comes down" in t.split("along θ₂")[0] for t in told] == [True, False, False]
+
+
 def test_momentum_is_off_where_it_does_nothing():
     scene = shown()
     assert "beta" in scene.idle()
@@ -162,6 +177,37 @@ def test_the_map_shows_the_guess_and_names_only_regions_that_hold_a_name():
         eta = word.get_position()[0]
         assert quadratic.regime(product, 0.95, True) == word.get_text()
         assert drawn.eta[0] < eta < drawn.eta[1]
+
+
+@pytest.mark.parametrize(("method", "guess"), [("plain", None), ("plain", 1.2), ("nesterov", 0.5)])
+def test_names_of_regions_lie_where_the_readers_points_do_not(method, guess):
+    scene = Parabola()
+    scene.show(guess)
+    scene.do("method", method)
+    drawn, named = scene.pictures["map"](), []
+    for lr, sharp, flat in product(RATES[::4], CURVATURES[::4], CURVATURES[::6]):
+        for name, value in (("lr", lr), ("sharp", sharp), ("flat", flat)):
+            scene.do(name, value)
+        drawn.update(scene)
+        marks = [mark.get_window_extent() for mark in (drawn.sharp, drawn.flat, *drawn.labels)]
+        if guess is not None:
+            marks.append(drawn.guess.get_window_extent())
+        first, second = (label.get_window_extent() for label in drawn.labels)
+        assert not first.padded(-1).overlaps(second)
+        for word in drawn.words:
+            named.append(word.get_visible())
+            if not word.get_visible():
+                continue
+            outline, box = drawn.outline(word), word.get_window_extent()
+            assert outline.get_extents().extents == pytest.approx(box.extents, abs=2)
+            met = [mark for mark in marks if outline.intersects_bbox(mark)]
+            assert not met, (word.get_text(), lr, sharp, flat)
+            assert drawn.ax.bbox.x0 < box.x0 + 1
+            assert box.x1 - 1 < drawn.ax.bbox.x1
+            eta, curvature = word.get_position()
+            beta, nesterov = scene.momentum
+            assert quadratic.regime(eta * curvature, beta, nesterov) == word.get_text()
+    assert np.mean(named) > 0.98  # there is nearly always a place
 
 
 def test_restart_keeps_what_was_turned():

@@ -423,3 +423,14 @@ def test_a_damaged_data_file_is_named_and_the_run_stays(tmp_path, monkeypatch):
     assert (session.config, session.training.steps) == (SMALL, 1)
     session.do("step")
     assert session.training.steps == 2
+
+
+def test_a_run_that_nobody_stops_is_paused_where_a_link_ends(monkeypatch):
+    monkeypatch.setattr(session_module, "MOST", 40)
+    session = Session(SMALL)
+    for end in (40, 80):
+        session.do("run")
+        while session.running:
+            session.work(0.0)
+        assert session.training.steps == end
+        assert session.status.startswith(f"Paused at step {end}: a link holds")

@@ -1,5 +1,6 @@
 """Page 6: every control at its ends, and each claim of the page."""
 
+import itertools
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from kit.live import ScenePage
 from kit.live.panels import HEIGHT, WIDTH
 from kit.live.steepness import (
     BATCH,
+    CONFIDENCES,
     DIMENSIONS,
     FIT,
     FUNCTIONS,
@@ -189,6 +191,39 @@ def test_a_change_needs_no_time_to_show():
     assert row(scene, "largest ‖J‖ seen")[1] != before
 
 
+def test_what_is_said_of_a_draw_goes_with_it():
+    scene = shown()
+    scene.do("new")
+    assert scene.status.startswith("Draw 1:")
+    scene.do("n", 64)
+    assert scene.status == "The first 64 samples of draw 1."
+    scene.do("new")
+    scene.do("d", 2)
+    assert "Draw" not in scene.status
+    scene.do("new")
+    scene.do("n", 16)  # while it looks for radii
+    assert "Draw" not in scene.status
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+@pytest.mark.parametrize("n", [4, 64, 2048])
+def test_it_is_said_from_where_to_where_the_confidence_moves_nothing(d, n):
+    scene = shown(d=d, n=n)
+    at = list(NS).index(n)
+    told, radii = {}, {}
+    for confidence in (*CONFIDENCES[1:], CONFIDENCES[0]):
+        scene.do("confidence", confidence)
+        told[confidence], radii[confidence] = scene.status, scene.promised[at]
+        assert "moves in jumps" in scene.status
+        top, bottom = re.search(r"is (\S+)/(\d+) = ", scene.status).groups()
+        assert top == {1: "1", 2: "√2", 3: "√3", 4: "2"}[d]
+        assert math.sqrt(d) / int(bottom) == pytest.approx(scene.promised[at])
+    for a, b in itertools.combinations(CONFIDENCES, 2):
+        assert (told[a] == told[b]) == (radii[a] == radii[b])
+    if (d, n) == (4, 2048):
+        assert "from 50% to 99%, all of the slider" in scene.status
+
+
 # What the page claims.
 
 
@@ -252,6 +287,24 @@ def test_with_each_dimension_the_nearest_sample_is_further_away():
         each = [np.linalg.norm(draw(256, d, k) - peak, axis=1).min() for k in range(40)]
         distances.append(np.mean(each))
     assert (np.diff(distances) > 0).all()
+
+
+def test_the_promise_for_a_network_rises_where_new_samples_have_more():
+    """Prose: 393 of 1440 doublings, and those that were there before never raise it."""
+    rises, pairs = 0, list(pairwise(NS))
+    for d in DIMENSIONS:
+        f = AdditiveFunction("network", d)
+        radii = [cube_covering_radius(int(n), d, 0.05) for n in NS]
+        for k in range(40):
+            norms = f.norms(U := draw(2048, d, k))
+            sums = [norms + f.variation(U, r) for r in radii]  # of each sample, at each radius
+            upper = [each[:n].max() for each, n in zip(sums, NS, strict=True)]
+            assert upper[-1] > 2 * f.lipschitz
+            for j, (n, _) in enumerate(pairs):
+                assert sums[j + 1][:n].max() <= upper[j]
+                rises += upper[j + 1] > upper[j] + 1e-12
+    text = "".join(json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"][-1]["source"])
+    assert f"in {rises} of\n  {len(DIMENSIONS) * 40 * len(pairs)} doublings" in text
 
 
 def test_how_near_the_promise_is():

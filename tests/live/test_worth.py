@@ -1,6 +1,8 @@
 """Page 7: what it says of both kinds of bound, and that nothing a reader does breaks it."""
 
+import itertools
 import math
+import re
 import time
 from itertools import pairwise
 
@@ -9,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from kit.live.gallery import PAGES
-from kit.live.worth import CHOICES, DONE, DRAWS, SIGMAS, STEPS, Course, Worth
-from kit.live.worth_pictures import Bounds, Noise, Shares, _radius
+from kit.live.worth import CHOICES, DONE, DRAWS, SIGMAS, SIZES, STEPS, Course, Worth
+from kit.live.worth_pictures import Bounds, Curse, Noise, Shares, _radius
 from tests.live.scenes import TIMES, check_page, check_skipping, check_words, steps
 
 
@@ -212,15 +214,25 @@ def drawn(kind, scene):
     return picture
 
 
+def crosses(text, line):
+    """Whether a line goes through letters."""
+    path = line.get_path().transformed(line.get_transform())
+    return path.intersects_bbox(text.get_window_extent(), filled=False)
+
+
 def test_a_certificate_is_shown_only_when_all_draws_are_done():
     scene = shown()
     scene.work(0.05)
     picture = drawn(Noise, scene)
     assert not picture.value.get_visible()
     assert not picture.dot.get_visible()
-    assert picture.wait.get_text() == (
-        "certificate: not computed yet\n4 of 1000 draws of noise\nchoose PAC-Bayes"
-    )
+    waiting = "no certificate yet: 4 of 1000 draws: choose PAC-Bayes"
+    assert picture.wait.get_text() == waiting
+    lines = (picture.noisy, picture.kl)
+    assert not any(crosses(picture.wait, line) for line in lines)
+    box = picture.wait.get_window_extent()
+    assert picture.ax.bbox.x0 < box.x0
+    assert box.x1 < picture.figure.bbox.x1
     assert "not computed yet" in picture.alt(scene)
     scene.do("bound", "pac")
     assert numbers(scene)["certificate"][0] == "not yet"
@@ -257,8 +269,11 @@ def test_while_other_data_are_being_trained_no_earlier_curve_is_shown():
     assert f"{scene.preparing.progress:.0%}" in picture.wait.get_text()
     assert "MNIST-1D: no certificate yet" in picture.ax.get_title("left")
     for kind in (Bounds, Shares):
-        title = drawn(kind, scene)
-        assert "(the run before)" in (title.ax.get_title("left") or title.ax.get_title())
+        picture = drawn(kind, scene)
+        title = picture.ax.get_title("left")
+        assert "(the run before)" in title
+        assert "a curve" in title
+        assert picture.ax._left_title.get_window_extent().x1 < picture.figure.bbox.x1
     scene.do("data", "digits")
     assert drawn(Noise, scene).value.get_visible()
 
@@ -309,6 +324,67 @@ def test_grey_is_named_where_it_is_drawn():
     assert "grey" not in picture.ax.get_title("left")
     assert "rescaled by α = 2" in picture.ax.get_title("left")
     assert not np.isfinite(picture.other.get_ydata()).any()
+
+
+def test_the_line_of_kl_goes_behind_no_words(certified):
+    for alpha, noise in ((1.0, "same"), (3.0, "same"), (0.2, "same"), (1.0, "tied")):
+        certified.do("alpha", alpha)
+        certified.do("noise", noise)
+        rest(certified)
+        picture = drawn(Noise, certified)
+        for text in (*picture.words, picture.wait):
+            for line in (picture.noisy, picture.kl, picture.value, picture.other):
+                assert not (text.get_text() and crosses(text, line)), (alpha, noise, text)
+        boxes = [text.get_window_extent() for text in (*picture.words, *picture.ax.texts)]
+        assert max(box.x1 for box in boxes) <= picture.figure.bbox.x1
+    certified.do("alpha", 1.0)
+    certified.do("noise", "same")
+
+
+@pytest.mark.parametrize("width", [360, 720])
+@pytest.mark.parametrize("n", SIZES)
+def test_the_name_of_our_points_hides_no_line(n, width):
+    scene = shown()
+    scene.do("n", n)
+    picture = Curse()
+    picture.encode(scene, width=width)
+    assert picture.name.get_text() == "our points"
+    for line in (picture.need, *(line for line, _ in picture.lines)):
+        assert not crosses(picture.name, line)
+    assert picture.ax.bbox.x0 < picture.name.get_window_extent().x0
+
+
+def test_a_certificate_near_chance_is_said_to_say_nothing(certified):
+    told = {}
+    for sigma in SIGMAS:
+        certified.do("sigma", sigma)
+        value = certified.certificate.values[certified.here]
+        told[value] = certified.phase(), numbers(certified)["certificate"][1]
+    assert max(told) > 0.95
+    for value, (phase, remark) in told.items():
+        assert ("That says nothing" in phase) == (value >= 0.9)
+        assert remark.startswith("vacuous;") == (value >= 0.9)
+        assert ("nearly nothing" in phase) == remark.startswith("nearly vacuous;")
+        assert ("nearly nothing" in phase) == (0.8 <= value < 0.9)
+    certified.do("sigma", 0.1)
+
+
+def test_what_takes_long_says_how_long_at_the_pace_so_far(monkeypatch):
+    clock = itertools.count(0.0, 0.25)
+    monkeypatch.setattr("kit.live.worth.time.perf_counter", lambda: next(clock))
+    scene = shown()
+    scene.do("bound", "pac")
+    scene.do("data", "mnist1d")
+    for _ in range(20):
+        scene.work(1.0)
+    share, left = scene.preparing.progress, re.search(r"about (\d+) s to go", scene.phase())
+    assert 0 < share < 0.5
+    spent = scene._pace._spent
+    assert int(left[1]) == pytest.approx(spent * (1 - share) / share, rel=0.1)
+    assert left[0] in drawn(Noise, scene).wait.get_text()
+    assert left[0] in scene.numbers()[0][2]
+    scene.do("run")  # a pause
+    assert "to go" not in scene.phase()
 
 
 def test_the_picture_of_the_chosen_bound_answers_the_choice():

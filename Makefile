@@ -15,6 +15,7 @@ VENV := .venv
 PEERS := .venv-bench
 GRADING := .venv-grading
 CLASS ?=
+LIVE ?=
 N ?= 20
 BIN := $(CURDIR)/$(VENV)/bin
 PIP := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
@@ -23,7 +24,7 @@ COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --
 FREE_PORT := import socket; \
 	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
 
-.PHONY: serve serve-class lab test bench load labs grade-demo doctor lock data binder-link clean
+.PHONY: serve serve-class lab test bench load labs grade-demo site doctor lock data binder-link clean
 
 # Voila reads voila.json, and the template in kit/live through the link that the set-up makes.
 # For a class a kernel of each page waits, ready, and other computers may come in.
@@ -64,6 +65,12 @@ labs: $(GRADING)/grading.stamp
 # A perfect, an empty and a wrong submission are handed out, graded and given feedback.
 grade-demo: $(GRADING)/grading.stamp
 	"$(CURDIR)/$(GRADING)/bin/python" -m kit.labs demo
+
+# The pages as plain files in dist/site, for any static host. LIVE=https://... is where they are live,
+# by default on Binder, where there is a GitHub remote.
+site: $(VENV)/run.stamp
+	@live="$(LIVE)"; [ "$$live" ] || live=$$($(MAKE) --silent --no-print-directory binder-link) || live=; \
+	"$(BIN)/python" -m kit.live.site --out dist/site --live "$$live" $(FLAGS)
 
 # Checks Python, torch, kernel, widgets, ports, memory and speed, and says what to do.
 doctor: $(VENV)/run.stamp

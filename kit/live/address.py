@@ -72,8 +72,8 @@ class Link:
         return replace(self, guess=None)
 
 
-def not_taken(faults: list[str]) -> str:
+def not_taken(faults: list[str], source: str = "link") -> str:
     """What a page says of a link that it could not follow in everything; "" if it could."""
     if not faults:
         return ""
-    return f"Of the link, this was not taken: {'; '.join(faults)}. The rest is as it says."
+    return f"Of the {source}, this was not taken: {'; '.join(faults)}. The rest is as it says."

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from kit.contrast import means
-from kit.live.lettering import log_ticks, spread
+from kit.live.lettering import HALO, log_ticks, spread
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 
-HALO = [withStroke(linewidth=2.5, foreground="white")]
 ABOVE, APART = 0.025, 0.07  # of the height of the axes: a label over its line, and over the next
 
 

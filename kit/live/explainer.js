@@ -63,7 +63,7 @@ function explainer(glossary, el) {
         const text = walker.currentNode;
         const found = pattern.exec(text.data);
         if (!found || /[$\\]/.test(text.data)) continue; // a formula that is not set yet
-        if (text.parentElement.closest("a, code, pre, button, mjx-container, h1, h2, h3")) continue;
+        if (text.parentElement.closest("a, code, pre, button, math, mjx-container, h1, h2, h3")) continue;
         wrap(text, found.index, found.index + found[0].length, name, says);
         return true;
       }

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from matplotlib.patheffects import withStroke
 
 from kit.forcing import PairFloor
-from kit.live.lettering import spread
+from kit.live.lettering import HALO, spread
 from kit.live.panels import JACOBIAN, JACOBIAN_MEAN, LOSS, THRESHOLD
 from kit.live.picture import INK, RULE, SOFT, Picture
 from kit.live.text import short
@@ -21,7 +20,6 @@ GREEN_TEXT, LIGHT_TEXT = "#00694d", "#2b8265"  # of small letters, dark enough o
 GUESS = "#222222"
 LAST = 1e7  # steps: beyond the right end of every axis
 BACK = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1}
-HALO = [withStroke(linewidth=2.5, foreground="white")]
 COURSES = ("samples", "segment", "floor", "forced")
 
 

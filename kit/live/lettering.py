@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.patheffects import withStroke
 
 from kit.history import Intervention
+
+HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:

@@ -34,6 +34,13 @@ TOOLS = {
     "skip": ("Show me without guessing", "Show me without guessing", "The saved run will say so"),
     "download": ("Download", "Download pictures and data", "PNG, SVG, CSV and JSON, in one zip"),
     "share": ("Copy link", "Copy a link to this", "It opens the page with these settings"),
+    "keep": (
+        "Keep this run",
+        "Keep this run",
+        "It stays in the pictures and in a table, to compare",
+    ),
+    "forget": ("Forget kept runs", "Forget the kept runs", "They leave the pictures"),
+    "load": ("Load", "Load a saved run", "The run.json of a download"),
     "lecture": ("Lecture mode", "Lecture mode", "Large letters; arrow keys go from beat to beat"),
     "back": ("←", "Previous beat", "The beat before"),
     "next": ("→", "Next beat", "The next beat"),
@@ -47,6 +54,8 @@ class LivePage(widgets.VBox):
     demand. `controls`: a box with the page's own controls, whose accessible names and tooltips are
     `names`. `question`: asked before anything is shown. `beats`: of a lecture.
     """
+
+    tools: Sequence[str] = ()  # besides those that every page has
 
     def __init__(
         self,
@@ -79,6 +88,7 @@ class LivePage(widgets.VBox):
         own["reflect"] = {"label": REFLECT, "tip": "Kept with the run"}
         self._stage.names = {**names, **own}
         self._verdict = widgets.HTML("").add_class("kit-verdict")
+        self._compared = widgets.HTML("").add_class("kit-compared")
         left = widgets.VBox([self._question_box(), controls]).add_class("kit-left")
         body = widgets.Box([left, self._stage]).add_class("kit-body")
         super().__init__([self._lectern(), body, self._tool_box()])
@@ -126,9 +136,24 @@ class LivePage(widgets.VBox):
         self._reflect.observe(
             lambda change: self._loop.mailbox.put("reflect", change["new"]), "value"
         )
-        names = ("download", "share", "lecture") if self._beats else ("download", "share")
-        tools = widgets.Box([self._tool(name) for name in names]).add_class("kit-tools")
-        return widgets.VBox([tools, self._reflect]).add_class("kit-foot")
+        names = [*self.tools, "download", "share", *(("lecture",) if self._beats else ())]
+        tools = [self._tool(name) for name in names]
+        tools.insert(len(self.tools), self._loader())
+        tools = widgets.Box(tools).add_class("kit-tools")
+        return widgets.VBox([self._compared, tools, self._reflect]).add_class("kit-foot")
+
+    def _loader(self) -> widgets.FileUpload:
+        """Takes a saved run; emptied, so that the same file can be taken again."""
+        label, _, tip = TOOLS["load"]
+        loader = widgets.FileUpload(accept=".json", description=label, tooltip=tip)
+
+        def take(change: Mapping[str, Any]) -> None:
+            if change["new"]:
+                self._loop.mailbox.put("load", bytes(change["new"][0]["content"]))
+                loader.value = ()
+
+        loader.observe(take, "value")
+        return loader.add_class("kit-c-load")
 
     def _lectern(self) -> widgets.Widget:
         """What a lecture says now, above the page; it is there in lecture mode only."""
@@ -211,6 +236,10 @@ class LivePage(widgets.VBox):
         """Be as a link says; what was not taken, a sentence each."""
         raise NotImplementedError
 
+    def load(self, text: bytes) -> None:
+        """Show a saved run; ValueError that says what is wrong with it."""
+        raise NotImplementedError
+
     def stop(self) -> None:
         """Whatever runs or is being worked on stops."""
         raise NotImplementedError
@@ -232,6 +261,9 @@ class LivePage(widgets.VBox):
             self._stage.hand_over("sharpness-kit.zip", "application/zip", self.files())
         elif name == "share":
             self._stage.share(self.link().without_guess().query)
+        elif name == "load":
+            self._load(value)
+            self._say(self.words())
         elif name == "address":
             self._open(Link.read(str(value)))
         elif name == "lecture":
@@ -268,6 +300,15 @@ class LivePage(widgets.VBox):
         if self.running():  # else the rest says it
             self.show_controls()
             self._say(self.words())
+
+    def _load(self, text: bytes) -> None:
+        """Take a saved run from a file; a wrong one is refused, and says why."""
+        if self.prediction.open:
+            self._done_asking(None)
+        try:
+            self.load(text)
+        except ValueError as error:
+            self.tell(f"Not loaded: {error}.")
 
     # Links.
 
@@ -427,9 +468,15 @@ class LivePage(widgets.VBox):
             for key in self._keys:
                 for kind in ("png", "svg"):
                     archive.writestr(f"{key}.{kind}", self.image(key, still=True, kind=kind))
+            for name, text in self.files_besides().items():
+                archive.writestr(name, text)
             archive.writestr("data.csv", as_csv(self.columns()))
             archive.writestr("run.json", json.dumps(content, allow_nan=False, indent=1))
         return buffer.getvalue()
+
+    def files_besides(self) -> dict[str, str]:
+        """What else a download holds: name -> text."""
+        return {}
 
     def notes(self) -> dict[str, str]:
         """What a picture that is kept says about itself."""

@@ -33,7 +33,7 @@ from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 
 from kit.history import Intervention
-from kit.live.lettering import log_ticks, mark_text, spread, text_colour
+from kit.live.lettering import HALO, log_ticks, mark_text, spread, text_colour
 
 # Okabe and Ito's colours, one a quantity, on every page.
 LOSS, TEST_LOSS = "#555555", "#9a9a9a"
@@ -41,6 +41,7 @@ SHARPNESS, THRESHOLD, BATCH = "#D55E00", "#000000", "#E69F00"
 NEXT = "#e9a77c"  # the eigenvalues after the largest
 INVARIANT = "#0072B2"
 JACOBIAN, JACOBIAN_MEAN = "#009E73", "#66c5ab"
+KEPT = "#8a7a9e"  # a run that was kept
 GAP, BOUND = "#56B4E9", "#CC79A7"
 
 WIDTH, HEIGHT, DPI = 720, 450, 160
@@ -176,12 +177,14 @@ class Panel:
         still: bool = False,
         kind: str | None = None,
         width: int = WIDTH,
+        kept: Mapping[str, Columns] | None = None,
     ) -> bytes:
         """Image bytes: JPEG of a moving frame, PNG of a still one, or "svg", "png" by `kind`.
 
         `ghosts` are earlier runs, drawn faint; `marks` the reader's interventions; `labels`
         replaces the label of a column's line ("" hides the line). Rows before `since` are left out:
         a run that was forked there shares them with a ghost. `width` in pixels; the letters scale.
+        `kept`: runs by their letters, of which the chief line is drawn faint, with the letter.
         """
         labels = labels or {}
         if width != self._width:
@@ -189,8 +192,9 @@ class Panel:
             self.figure.set_dpi(DPI * width / WIDTH)
         if since:
             history = {name: column[since:] for name, column in history.items()}
-        self._set_limits(history, ghosts, labels)
-        letters = [axes.prepare(history, ghosts, marks, labels) for axes in self._axes]
+        kept = kept or {}
+        self._set_limits(history, [*ghosts, *kept.values()], labels)
+        letters = [axes.prepare(history, ghosts, marks, labels, kept) for axes in self._axes]
         self._restore(letters)
         for axes in self._axes:
             axes.draw_lines()
@@ -278,6 +282,7 @@ class _Axes:
             color="#777777",
             linewidth=0.8,
         )
+        self._kept: list = []  # pairs of a line and its letter
         self._shown_labels: set[int] = set()
         self._letters: list = []
         self._ready: list = []
@@ -403,7 +408,7 @@ class _Axes:
                 low, high = min(low, value), max(high, value)
         return low, high
 
-    def prepare(self, history: Columns, ghosts, marks, labels) -> tuple:
+    def prepare(self, history: Columns, ghosts, marks, labels, kept) -> tuple:
         """Give the lines their data and the letters their places; what the letters look like."""
         self._ready = []
         if marks:
@@ -438,7 +443,11 @@ class _Axes:
             self._ready.append(artist)
             if labels.get(line.column, line.label):
                 ends.append((float(y[-1]), line))
-        return (*self._place_labels(ends, labels), *self._place_marks(marks if self.first else ()))
+        return (
+            *self._place_labels(ends, labels),
+            *self._place_marks(marks if self.first else ()),
+            *self._place_kept(kept),
+        )
 
     def draw_letters(self) -> None:
         for text in self._letters:
@@ -480,6 +489,25 @@ class _Axes:
                 heights = to_axes.transform(np.column_stack([beside, y]))[:, 1]
                 count += int((np.abs(heights - height) < MARK_LENGTH).sum())
         return count
+
+    def _place_kept(self, kept: Mapping[str, Columns]) -> list[tuple]:
+        """The chief line of each kept run, under the others, and its letter at the end."""
+        column, places = self.strip.lines[-1].column, []
+        while len(self._kept) < len(kept):
+            (line,) = self.ax.plot([], [], color=KEPT, lw=1.1, animated=True)
+            text = self.ax.text(0, 0, "", fontsize=9, color=text_colour(KEPT), animated=True)
+            text.set(va="center", ha="center", path_effects=HALO, fontweight="bold")
+            self._kept.append((line, text))
+        for (line, text), (letter, columns) in zip(self._kept, kept.items(), strict=False):
+            x, y = _points(columns["step"], columns[column]) if column in columns else ((), ())
+            if len(x):
+                line.set_data(x, y)
+                self._ready.insert(0, line)
+                text.set_text(letter)
+                text.set_position((x[-1], y[-1]))
+                self._letters.append(text)
+                places.append((letter, x[-1], y[-1]))
+        return places
 
     def _band(self, line: Line, history: Columns) -> None:
         x, y = _points(history["step"], history[line.column], bins=60)

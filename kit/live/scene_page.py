@@ -6,9 +6,11 @@ ScenePage(MyScene())
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kit.live.address import not_taken
 from kit.live.knobs import Knobs
 from kit.live.page import LivePage
 from kit.live.panels import WIDTH
@@ -117,6 +119,19 @@ class ScenePage(LivePage):
 
     def work(self, seconds: float) -> None:
         self.scene.work(seconds)
+
+    def load(self, text: bytes) -> None:
+        try:
+            saved = json.loads(text)
+            page, values = saved["page"], dict(saved["settings"])
+        except (ValueError, KeyError, TypeError):
+            raise ValueError("this is no run.json of a download") from None
+        if page != self.scene.title:
+            raise ValueError(f"this was saved on the page “{page}”; open it there")
+        texts = {c.name: c.text(values[c.name]) for c in self.scene.controls if c.name in values}
+        self.scene.do("reset")
+        faults = self.follow(texts)
+        self.tell("As in the file. " + not_taken(faults, "file"))
 
     def stop(self) -> None:
         self.scene.running = self.scene.working = False

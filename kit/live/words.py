@@ -177,8 +177,8 @@ def _small_batches(training: MeasuredRun, edge: float, share: str) -> str:
     return text + "."
 
 
-def summary(session: Session) -> str:
-    """What the picture shows now, for those who cannot see it."""
+def summary(session: Session, *, asking: bool = False) -> str:
+    """What the picture shows now, for those who cannot see it; no threshold before the guess."""
     training = session.training
     edge, _ = training.threshold()
     start = next((v for v in training.history.get("sharpness", []) if math.isfinite(v)), math.nan)
@@ -190,8 +190,8 @@ def summary(session: Session) -> str:
     )
     if math.isfinite(start):
         parts.append(
-            f"Sharpness went from {short(start)} to {short(last(training, 'sharpness'))}; "
-            f"the threshold is {short(edge)}. {phase(session)}"
+            f"Sharpness went from {short(start)} to {short(last(training, 'sharpness'))}"
+            + ("." if asking else f"; the threshold is {short(edge)}. {phase(session)}")
         )
     if "jacobian_max" in training.history:
         measured = (v for v in training.history["jacobian_max"] if math.isfinite(v))
@@ -209,8 +209,8 @@ def summary(session: Session) -> str:
     return " ".join(parts)
 
 
-def alt_text(session: Session, key: str) -> str:
-    """What one panel shows now."""
+def alt_text(session: Session, key: str, *, asking: bool = False) -> str:
+    """What one panel shows now; no threshold before the guess."""
     training = session.training
     columns = {
         "loss": (("loss", "training loss"), ("test_loss", "test cost")),
@@ -226,7 +226,11 @@ def alt_text(session: Session, key: str) -> str:
             ("bound", "bound on the loss gap"),
         ),
     }[key]
-    shown = [f"{name} {short(last(training, column))}" for column, name in columns]
+    shown = [
+        f"{name} {short(last(training, column))}"
+        for column, name in columns
+        if not (asking and column == "threshold")
+    ]
     return f"Lines over {training.steps} steps, now: {', '.join(shown)}."
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kit.live import Explorer
 from kit.live.series import BEATS, PICTURES, QUESTIONS, late_sharpness
 from kit.presets import PRESETS
 from kit.stored import stored_run
@@ -43,3 +44,12 @@ def test_the_question_is_answered_from_the_stored_run():
     assert low < answer < high
     assert "samples" in PICTURES
     assert len(BEATS["sharpness"]) >= 5
+
+
+def test_before_the_guess_no_words_tell_the_threshold():
+    page = Explorer(preset="edge", question=QUESTIONS["sharpness"], panels=PICTURES)
+    told = [page.summary(), *(page.alt(key) for key in PICTURES)]
+    assert not any("threshold" in text for text in told)
+    page.handle("skip", None)
+    assert "threshold" in page.summary()
+    assert "threshold" in page.alt("sharpness")

@@ -20,8 +20,9 @@ import pathlib
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
@@ -29,6 +30,7 @@ from jupyter_client.provisioning import LocalProvisioner
 LAUNCHER = ["-m", "ipykernel_launcher"]
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
 INLINE = "module://matplotlib_inline.backend_inline"  # of a notebook's plots
+LOCK = threading.Lock()  # one fork after the other
 NAME = "kit-kernel"  # of the process, in a list of them
 
 
@@ -66,11 +68,15 @@ def serve(arguments: Sequence[str], environment: Mapping[str, str], folder: str)
     sys.argv = ["ipykernel_launcher", *arguments]
     sys.path[0] = ""
     import matplotlib as mpl
-    from ipykernel.kernelapp import launch_new_instance
+    from ipykernel.kernelapp import IPKernelApp
+    from ipywidgets import register_comm_target
 
     mpl.rcParams["backend"] = os.environ["MPLBACKEND"]  # it was imported before this was set
     threading.Thread(target=end_with_server, daemon=True).start()
-    launch_new_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    kernel = IPKernelApp.instance()
+    kernel.initialize([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
+    register_comm_target()  # as ipywidgets does where it is imported in a kernel
+    kernel.start()
 
 
 def end_with_server() -> None:
@@ -79,16 +85,30 @@ def end_with_server() -> None:
     os._exit(1)
 
 
+@contextmanager
+def no_script() -> Iterator[None]:
+    """Keep the server from being run again in a fork, as multiprocessing does with a script."""
+    with LOCK:
+        script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
+
+
 class Fork:
     """A forked kernel, with what jupyter_client wants of a `subprocess.Popen`."""
 
     stdin = stdout = stderr = None
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: str):
+        # Voila names some variables by an enumeration, for which a fork would import Voila.
+        plain = {os.fsdecode(os.fsencode(k)): v for k, v in environment.items()}
         self._process = forks().Process(
-            target=serve, args=(list(arguments), dict(environment), folder), daemon=True
+            target=serve, args=(list(arguments), plain, folder), daemon=True
         )
-        self._process.start()
+        with no_script():
+            self._process.start()
         self.pid = self._process.pid
 
     def poll(self) -> int | None:

@@ -17,14 +17,14 @@ import html
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
 from kit.history import Intervention
 from kit.live.lettering import mark_text
-from kit.live.replay import MOST, Plan, here
+from kit.live.replay import LIVE, MOST, Plan, here
 from kit.live.text import short
 from kit.presets import RunConfig
 
@@ -120,6 +120,8 @@ class KeptRun:
         if self.config is None:
             return str(self.content["data"])
         start, default = Plan.of(self.config, self.changes, self.steps).start, RunConfig()
+        at_once = {c.name: c.new for c in self.changes if c.step == 0 and c.name in LIVE}
+        start = replace(start, **at_once)
         parts = [f"η {start.lr:g}"]
         for field in fields(RunConfig):
             value = getattr(start, field.name)
@@ -127,7 +129,7 @@ class KeptRun:
                 name = SYMBOLS.get(field.name, field.name)
                 shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
                 parts.append(f"{name} {shown}" if name != "dataset" else str(shown))
-        told = [c for c in self.changes if c.name != "every"]
+        told = [c for c in self.changes if c.name != "every" and (c.step or c.name not in LIVE)]
         parts += [f"{mark_text(change)} from step {change.step}" for change in told[-3:]]
         return ", ".join(parts)
 

@@ -3,8 +3,9 @@
 A reader is a WebSocket client that speaks the page's protocol, as its script does: it takes the
 widgets, skips the question, presses Run, answers every frame and moves the learning rate every two
 seconds. The latency of a slider is from its message to the first message with the new threshold.
-Meanwhile a few real Chromium load the page. In the end all leave without a word, as a lost network
-does, and the kernels that are left are counted until none is.
+A few are pages in a real Chromium, turned by its keys and timed by the page's own clock. In the
+end all leave without a word, as a lost network does, and the kernels that are left are counted
+until none is.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import shutil
 import statistics
 import struct
 import tempfile
+import threading
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -25,7 +27,9 @@ import psutil
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from tests.browser.driver import NOTEBOOK
+from tests.bench.chromium import chromium
+from tests.bench.soak import slider_ms
+from tests.browser.driver import NOTEBOOK, LivePage
 from tests.browser.servers import running
 
 EVERY = 2.0  # seconds between two moves of a slider
@@ -169,9 +173,58 @@ async def turn(
             await socket.comm(stage, {"method": "custom", "content": answer})
 
 
+@dataclass
+class Windows:
+    """Pages in a real Chromium among the readers."""
+
+    count: int
+    latencies: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+
+    def report(self, seconds: float) -> None:
+        took = sorted(1000 * value for value in self.latencies)
+        rates = ", ".join(f"{step / seconds:.0f}" for step in self.steps)
+        print(
+            f"of these {self.count} in Chromium: slider p50 {statistics.median(took):.0f} ms, p95 "
+            f"{took[int(0.95 * len(took))]:.0f} ms, of {len(took)}; steps a second: {rates}"
+        )
+
+    def visit(self, server, seconds: float, go: threading.Event, ready: threading.Event) -> None:
+        """Open them, say so, and turn one after the other for so many seconds."""
+        if not self.count:
+            ready.set()
+            return
+        with chromium() as browser:
+            lives = []
+            for _ in range(self.count):
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                page.goto(server.url(NOTEBOOK), timeout=1000 * STARTING)
+                lives.append(LivePage(page))
+            ready.set()
+            go.wait()
+            for live in lives:
+                live.press("run")
+            end = time.perf_counter() + seconds
+            while time.perf_counter() < end:
+                for live in lives:
+                    self.latencies.append(slider_ms(live) / 1000)
+                    live.page.wait_for_timeout(1000 * EVERY / self.count)
+            for live in lives:
+                self.steps.append(live.step())
+
+
+def share(process: psutil.Process) -> int:
+    """Bytes of a process, of what it shares with others its part; 0 once it has gone."""
+    try:
+        return process.memory_full_info().pss
+    except psutil.Error:
+        return 0
+
+
 async def watch(server, kernels: dict, stop: asyncio.Event) -> None:
     """Memory, shares of what is shared counted once, and the cores in use, once a second."""
     while not stop.is_set():
+        kernels["all"].append(sum(map(share, server.process.children(recursive=True))))
         for process in server.kernels():
             try:
                 kernels[process.pid] = process.memory_full_info()
@@ -181,14 +234,36 @@ async def watch(server, kernels: dict, stop: asyncio.Event) -> None:
         await asyncio.sleep(1)
 
 
-async def visit(server, count: int, seconds: float) -> tuple[list[Reader], dict]:
-    readers, seen, stop = [Reader() for _ in range(count)], {"cores": []}, asyncio.Event()
-    everyone = asyncio.Barrier(count)
+async def visit(server, count: int, seconds: float, windows: Windows) -> tuple[list[Reader], dict]:
+    """All at once: `windows` in a browser, the rest as WebSocket clients."""
+    count -= windows.count
+    readers, stop = [Reader() for _ in range(count)], asyncio.Event()
+    seen = {"cores": [], "all": []}
+    go, ready = threading.Event(), threading.Event()
+    everyone = asyncio.Barrier(count + 1)
     AsyncHTTPClient.configure(None, max_clients=count)
     psutil.cpu_percent()
-    watching = asyncio.create_task(watch(server, seen, stop))
-    await asyncio.gather(*(read_page(server, r, seconds, everyone) for r in readers))
-    stop.set()
+
+    async def begin() -> None:
+        await asyncio.to_thread(ready.wait)
+        await everyone.wait()
+        go.set()
+        await watch(server, seen, stop)
+
+    async def all_visits() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:  # the first that fails ends all
+                group.create_task(asyncio.to_thread(windows.visit, server, seconds, go, ready))
+                for reader in readers:
+                    group.create_task(read_page(server, reader, seconds, everyone))
+        finally:
+            stop.set()
+            ready.set()
+            go.set()
+            await everyone.abort()
+
+    watching = asyncio.create_task(begin())
+    await all_visits()
     await watching
     return readers, seen
 
@@ -198,10 +273,10 @@ def report(readers: list[Reader], seen: dict, seconds: float) -> None:
     took = sorted(1000 * value for reader in live for value in reader.latencies)
     rates = sorted(reader.frames / seconds for reader in live)
     steps = sorted(reader.step / seconds for reader in live)
-    memory = [info for name, info in seen.items() if name != "cores"]
+    memory = [info for name, info in seen.items() if name not in ("cores", "all")]
     private = sorted(info.uss / 2**20 for info in memory)
-    pss = sum(info.pss for info in memory) / 2**30
-    print(f"sessions: {len(live)} live, {len(readers) - len(live)} refused")
+    pss = max(seen["all"]) / 2**30
+    print(f"WebSocket clients: {len(live)} live, {len(readers) - len(live)} refused")
     print(f"widgets after: median {statistics.median(r.first for r in live):.1f} s")
     print(
         f"slider: p50 {statistics.median(took):.0f} ms, p95 {took[int(0.95 * len(took))]:.0f} ms, "
@@ -209,20 +284,26 @@ def report(readers: list[Reader], seen: dict, seconds: float) -> None:
     )
     print(f"frames a second: {rates[0]:.1f} to {rates[-1]:.1f}; steps: {steps[0]:.0f} to "
           f"{steps[-1]:.0f}")  # fmt: skip
-    print(f"memory a session: private {private[0]:.0f} to {private[-1]:.0f} MB; all {pss:.1f} GB")
+    print(
+        f"memory a session: private {private[0]:.0f} to {private[-1]:.0f} MB; server and all {pss:.1f} GB"
+    )
     print(f"cores in use: {statistics.mean(seen['cores']):.1f} of {psutil.cpu_count()}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("count", type=int, help="readers at once")
+    parser.add_argument("--windows", type=int, default=2, help="how many of them in a Chromium")
     parser.add_argument("--seconds", type=float, default=40, help="of training in each")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp())
     try:
         with running("serve", home) as server:
-            readers, seen = asyncio.run(visit(server, options.count, options.seconds))
+            windows = Windows(min(options.windows, options.count - 1))
+            readers, seen = asyncio.run(visit(server, options.count, options.seconds, windows))
             report(readers, seen, options.seconds)
+            if windows.count:
+                windows.report(options.seconds)
             start = time.monotonic()
             while (left := len(server.kernels())) and time.monotonic() - start < LEFT:
                 time.sleep(1)

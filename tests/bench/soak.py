@@ -65,6 +65,9 @@ def turn(live: LivePage, chance: random.Random) -> None:
 
 
 def go_on(live: LivePage) -> None:
+    repair = live.root.locator("button.kit-c-repair")
+    if repair.is_visible():
+        live.press("repair")
     run = live.root.locator("button.kit-c-run")
     if run.is_enabled() and run.inner_text() == "Run":
         live.press("run")

@@ -16,6 +16,9 @@ from nbformat import v4
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from kit.live.serving import GIB, room
+from tests.bench.load import Windows
+from tests.bench.load import visit as visit_all
 from tests.browser.servers import ROOT, running
 
 RAW = ("voila/files/", "files/", "static/", "")
@@ -201,3 +204,17 @@ async def send_code(server, kernel, code, origin=None):
     socket.close()
     while await socket.read_message() is not None:
         pass  # until the server has closed it, too
+
+
+def test_as_many_readers_as_a_pod_of_two_gigabytes_lets_in_fit_into_it(tmp_path, monkeypatch):
+    """All train at once; one more is asked to come later, and what is shared counts once."""
+    monkeypatch.setenv("MEM_LIMIT", str(2 * GIB))
+    count = room(2 * GIB)
+    with running("serve", tmp_path) as server:
+        with ThreadPoolExecutor() as thread:  # Playwright's loop runs in this one
+            visits = visit_all(server, count + 1, 5.0, Windows(0))
+            readers, seen = thread.submit(asyncio.run, visits).result()
+        print(f"{count} readers: {max(seen['all']) / GIB:.2f} GiB")
+        assert max(seen["all"]) < 2 * GIB
+    assert [reader.refused for reader in readers].count(True) == 1
+    assert all(reader.step > 30 for reader in readers if not reader.refused)

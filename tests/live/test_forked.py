@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import enum
 import os
 import signal
 import subprocess
@@ -113,6 +114,23 @@ def test_a_kernel_has_its_folder_its_environment_and_its_name(tmp_path):
         return psutil.Process(manager.provisioner.pid).name()
 
     assert in_kernel(tmp_path, visit, KIT_WORD="a word") == NAME
+
+
+class Word(enum.StrEnum):
+    """A name as Voila gives its variables."""
+
+    NAME = "KIT_WORD"
+
+
+def test_a_kernel_has_nothing_of_the_server_and_answers_for_its_widgets(tmp_path):
+    async def visit(manager):
+        assert await ask(manager, "__import__('os').environ['KIT_WORD']") == "a word"
+        modules = set(await ask(manager, "[*__import__('sys').modules]"))
+        assert not {"voila", "jupyter_server", __name__} & modules
+        targets = await ask(manager, "[*get_ipython().kernel.comm_manager.targets]")
+        assert {"jupyter.widget", "jupyter.widget.control"} <= set(targets)
+
+    in_kernel(tmp_path, visit, **{Word.NAME: "a word"})
 
 
 def test_a_killed_kernel_is_noticed_and_a_restart_gives_a_fresh_one(tmp_path):

@@ -71,11 +71,17 @@ class BoundedKernels(AsyncMappingKernelManager):
 
     most = Int(help="Kernels at once, those that wait for a reader included").tag(config=True)
 
+    _starting = Int()  # on their way: a fork is not waited for in this thread
+
     @default("most")
     def _most(self) -> int:
         return room(memory())
 
     async def start_kernel(self, **options: Any) -> str:
-        if len(self.list_kernel_ids()) >= self.most:
+        if len(self.list_kernel_ids()) + self._starting >= self.most:
             raise HTTPError(503, reason=FULL)
-        return await super().start_kernel(**options)
+        self._starting += 1
+        try:
+            return await super().start_kernel(**options)
+        finally:
+            self._starting -= 1

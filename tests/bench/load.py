@@ -284,9 +284,7 @@ def report(readers: list[Reader], seen: dict, seconds: float) -> None:
     )
     print(f"frames a second: {rates[0]:.1f} to {rates[-1]:.1f}; steps: {steps[0]:.0f} to "
           f"{steps[-1]:.0f}")  # fmt: skip
-    print(
-        f"memory a session: private {private[0]:.0f} to {private[-1]:.0f} MB; server and all {pss:.1f} GB"
-    )
+    print(f"memory a session: private {private[0]:.0f} to {private[-1]:.0f} MB; all {pss:.1f} GB")
     print(f"cores in use: {statistics.mean(seen['cores']):.1f} of {psutil.cpu_count()}", flush=True)
 
 

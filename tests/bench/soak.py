@@ -27,15 +27,16 @@ EVERY = 10.0  # seconds between two readings
 GROWTH = 1.1  # that counts as flat
 COLUMNS = ("minute", "step", "kernel MB", "server MB", "page MB", "slider ms")
 TURNS = (*["lr"] * 9, "batch_size", "batch_size", "rescale", "repair", "reset", "fork", "preset")
+FAST = 0.4  # a learning rate above it is turned down, or runs would do little but break
 PRESETS = 4  # of those that come first
 
 
 @contextmanager
-def opened(notebook=NOTEBOOK):
-    """A server, its kernel, and the page in Chromium."""
+def opened(browser, notebook=NOTEBOOK):
+    """A server, its kernel, and the page in a browser."""
     home = Path(tempfile.mkdtemp())
     try:
-        with running("serve", home) as server, chromium() as browser:
+        with running("serve", home) as server:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(server.url(notebook))
             live = LivePage(page)
@@ -60,7 +61,9 @@ def turn(live: LivePage, chance: random.Random) -> None:
     elif name == "preset":
         live.control("preset").locator("select").select_option(index=chance.randrange(PRESETS))
     else:
-        live.keys(name, *[chance.choice(("ArrowLeft", "ArrowRight"))] * chance.randint(1, 4))
+        down = name == "lr" and float(live.readout("lr")) > FAST
+        key = "ArrowLeft" if down else chance.choice(("ArrowLeft", "ArrowRight"))
+        live.keys(name, *[key] * chance.randint(1, 2))
     go_on(live)
 
 
@@ -97,10 +100,10 @@ def slider_ms(live: LivePage) -> float:
     )
 
 
-def soak(minutes: float, seed: int = 0, every: float = EVERY) -> list[dict[str, float]]:
+def soak(browser, minutes: float, seed: int = 0, every: float = EVERY) -> list[dict[str, float]]:
     """The readings."""
     chance, rows = random.Random(seed), []
-    with opened() as (live, kernel, server):
+    with opened(browser) as (live, kernel, server):
         devtools = live.page.context.new_cdp_session(live.page)
         devtools.send("Performance.enable")
         go_on(live)
@@ -150,7 +153,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("soak"))
     options = parser.parse_args()
-    rows = soak(options.minutes)
+    with chromium() as browser:
+        rows = soak(browser, options.minutes)
     with options.out.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

@@ -81,13 +81,16 @@ def slider_ms(live: LivePage) -> float:
     live.handle("lr").focus()
     return live.page.evaluate(
         """async () => {
-          const cell = [...document.querySelectorAll('.kit-numbers div')]
-            .find(row => row.firstChild.textContent === 'threshold').querySelector('b');
-          const start = performance.now();
-          const seen = new Promise((resolve, reject) => {
-            const answer = (_, me) => (me.disconnect(), resolve(performance.now() - start));
-            new MutationObserver(answer)
-              .observe(cell, { characterData: true, childList: true, subtree: true });
+          const table = document.querySelector('.kit-numbers');
+          const isIt = row => row.firstChild.textContent === 'threshold';
+          const threshold = () => [...table.children].find(isIt)?.querySelector('b').textContent;
+          const before = threshold(), start = performance.now();
+          const seen = new Promise(resolve => {
+            new MutationObserver((_, me) => {
+              if ([before, undefined].includes(threshold())) return;
+              me.disconnect();
+              resolve(performance.now() - start);
+            }).observe(table, { characterData: true, childList: true, subtree: true });
             setTimeout(resolve, 20000, NaN);
           });
           const handle = document.activeElement;

@@ -12,6 +12,7 @@ function explainer(glossary, el) {
 
   let shown = null; // the word that is being explained
   function show(term, says) {
+    clearTimeout(leaving);
     shown = term;
     bubble.textContent = says;
     bubble.hidden = false;
@@ -25,10 +26,18 @@ function explainer(glossary, el) {
     bubble.style.left = `${Math.max(8, left)}px`;
     bubble.style.top = `${above ? box.top - bubble.offsetHeight - 6 : box.bottom + 6}px`;
   }
+  let leaving = null; // the pointer may go from the word to what is said of it
   function hide() {
+    clearTimeout(leaving);
     shown = null;
     bubble.hidden = true;
   }
+  function leave() {
+    clearTimeout(leaving);
+    leaving = setTimeout(hide, 200);
+  }
+  bubble.addEventListener("mouseenter", () => clearTimeout(leaving));
+  bubble.addEventListener("mouseleave", leave);
   const onKey = (event) => event.key === "Escape" && hide();
   document.addEventListener("keydown", onKey);
   document.addEventListener("scroll", place, { passive: true, capture: true });
@@ -47,11 +56,9 @@ function explainer(glossary, el) {
       term.replaceWith(joined);
       joined.append(term, tail);
     }
-    for (const [on, off] of [["mouseenter", "mouseleave"], ["focus", "blur"]]) {
-      term.addEventListener(on, () => show(term, says));
-      term.addEventListener(off, hide);
-    }
-    term.addEventListener("click", () => show(term, says));
+    for (const on of ["mouseenter", "focus", "click"]) term.addEventListener(on, () => show(term, says));
+    term.addEventListener("mouseleave", leave);
+    term.addEventListener("blur", hide);
   }
 
   // Wraps the first place below the nodes that has the word; whether there was one.
@@ -84,5 +91,26 @@ function explainer(glossary, el) {
       document.removeEventListener("keydown", onKey);
       document.removeEventListener("scroll", place, { capture: true });
     },
+  };
+}
+
+// What is pinned to an edge of the window must not cover what has the focus: the styles are told how
+// tall it is, and what would leave too little room is not pinned.
+function measurePinned(root) {
+  const [view, bar, left] = [".kit-view", ".kit-controls", ".kit-left"].map((part) => root.querySelector(part));
+  const page = document.documentElement;
+  function measure() {
+    const high = view.offsetHeight > 0.6 * innerHeight;
+    view.classList.toggle("kit-long", high);
+    left.classList.toggle("kit-long", left.offsetHeight > innerHeight - 24);
+    page.style.setProperty("--kit-view", `${high ? 0 : view.offsetHeight}px`);
+    page.style.setProperty("--kit-bar", `${bar.offsetHeight}px`);
+  }
+  const sized = new ResizeObserver(measure);
+  for (const part of [view, bar, left]) sized.observe(part);
+  addEventListener("resize", measure);
+  return () => {
+    sized.disconnect();
+    removeEventListener("resize", measure);
   };
 }

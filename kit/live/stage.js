@@ -145,8 +145,8 @@ function render({ model, el }) {
     }
     for (const [name, value, remark] of rows) {
       const [b, span] = cells.get(name);
-      if (b.textContent !== value) b.textContent = value;
-      if (span.textContent !== remark) span.textContent = remark;
+      write(b, value);
+      write(span, remark);
     }
   }
 
@@ -163,7 +163,7 @@ function render({ model, el }) {
     if (content.type === "look") return lookAt(content.key);
     if (content.type === "share") return share(content.query);
     showNumbers(content.numbers);
-    phase.textContent = content.phase;
+    write(phase, content.phase);
     if (content.type === "rest") return show();
     if (content.type !== "frame") return;
     // A hidden page gets no animation frame, so it does not answer.
@@ -192,11 +192,12 @@ function render({ model, el }) {
       const label = element("label", "kit-link", null, "Link to this page as it is now ");
       linkBox = element("input", "", label);
       linkBox.readOnly = true;
-      root().querySelector(".kit-tools:last-of-type, .kit-foot").append(label);
+      root().querySelector(".kit-foot > .kit-tools").after(label);
     }
     linkBox.value = link;
     linkBox.select();
     const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+    if (!copied) linkBox.focus();
     said.textContent = copied ? "The link is copied." : "Copy the link that is selected.";
   }
 
@@ -206,16 +207,16 @@ function render({ model, el }) {
   function describe() {
     for (const [key, text] of Object.entries(model.get("alts"))) {
       const image = pictures.get(key);
-      if (image) image.alt = text;
+      if (image) set(image, "alt", text);
     }
-    words.textContent = model.get("words");
+    write(words, model.get("words"));
   }
   const count = () => showNumbers(model.get("numbers"));
   function say() {
-    status.textContent = model.get("status");
+    write(status, model.get("status"));
     status.classList.toggle("kit-broken", model.get("broken"));
     root()?.classList.toggle("kit-is-broken", model.get("broken"));
-    phase.textContent = model.get("broken") ? "" : model.get("phase");
+    write(phase, model.get("broken") ? "" : model.get("phase"));
   }
   // Pointing into a picture: the newest place, one message a frame of the screen.
   let place = null;
@@ -283,7 +284,7 @@ function render({ model, el }) {
         for (const part of control.matches("button") ? [control] : control.querySelectorAll(SLIDER_PARTS)) {
           if (part.matches("input[type=radio]")) continue; // its label names it
           const text = part === readout ? `${label}, value` : label;
-          if (!part.matches("button")) set(part, "aria-label", text);
+          if (!part.matches("button") || name === "load") set(part, "aria-label", text);
           if (part === readout) set(part, "role", "textbox");
           set(part, "title", tip);
           if (readout && part.getAttribute("role") === "slider") {
@@ -296,6 +297,9 @@ function render({ model, el }) {
     addDrawerButton(box);
     foldRest(box);
     showVerdict(box);
+    const table = box.querySelector(".kit-compared .widget-html-content");
+    if (table?.scrollWidth > table?.clientWidth) set(table, "tabindex", "0");
+    else table?.removeAttribute("tabindex");
   }
   // The button that was pressed has gone: what is said to the guess is read next.
   let asked = false;
@@ -312,8 +316,12 @@ function render({ model, el }) {
       verdict.scrollIntoView({ block: "nearest" });
     }
   }
+  // Written anew only where it changes: what is read aloud would be said again.
   function set(node, attribute, value) {
     if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
+  }
+  function write(node, text) {
+    if (node.textContent !== text) node.textContent = text;
   }
   // A button that opens and closes a part of the page.
   function opens(button, part, more, less = more) {
@@ -351,6 +359,7 @@ function render({ model, el }) {
       more.textContent = open ? "Less" : "More";
     };
   }
+  let unpin = () => {};
   let waiting = false;
   const watch = new MutationObserver(() => {
     if (waiting) return;
@@ -371,6 +380,7 @@ function render({ model, el }) {
       attributes: true,
       attributeFilter: ["aria-valuetext", "class", "disabled"],
     });
+    unpin = measurePinned(box);
     nameControls();
     say();
   }
@@ -387,6 +397,7 @@ function render({ model, el }) {
   requestAnimationFrame(attach);
   return () => {
     watch.disconnect();
+    unpin();
     ready.disconnect();
     explain.stop();
     document.removeEventListener("keydown", onKey);

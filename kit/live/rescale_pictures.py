@@ -193,7 +193,7 @@ class Quotient(Picture):
             self.ax.plot(w, p / w, style, color="#c9c9c9", lw=1)
         self.ax.plot(w, 1 / w, "-", color=LOSS, lw=2)
         self.ax.text(
-            2500, 1200, "dark: w₁w₂ = 1, the least loss", fontsize=9, color=LOSS, ha="right"
+            2500, 1200, "thick: w₁w₂ = 1, the least loss", fontsize=9, color=LOSS, ha="right"
         )
         # Along a line w1 w2 = constant, and across it: equal shares of both log axes.
         box = self.ax.get_position()

@@ -62,7 +62,7 @@ def pairs_of(scene):
 
 
 @pytest.mark.parametrize("kind", SCENES)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_two_controls_of_a_scene_at_their_ends(pages, kind, data):
     (one, two) = data.draw(st.sampled_from(pairs_of(kind)))
@@ -105,7 +105,7 @@ RUN_PAIRS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(RUN_PAIRS), st.booleans(), st.integers(1, 6))
 def test_two_controls_of_a_run_at_their_ends(pair, running, steps):
     session = Session(SMALL)

@@ -13,6 +13,7 @@ Nothing here imports a widget. The live loop calls `do` with what the controls w
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from dataclasses import replace
@@ -106,6 +107,7 @@ class Session:
         self._due: list[Change] = []  # what of it is still to be changed
         self._cost = self._cost_step = self._cost_measure = 0.0
         self.epoch = getattr(self, "epoch", 0) + 1  # a new run: pictures start afresh
+        gc.collect()  # the run before is a knot of references that would stay for long
 
     # What the reader does.
 

@@ -237,8 +237,11 @@ class Map(Picture):
         known = guess is not None and self.eta[0] <= guess <= self.eta[1]
         low, high = self.ax.get_ylim()
         self.guess.set_data([guess, guess] if known else [], [low, high] if known else [])
-        self.said.set_text("your guess" if known else "")
-        self.said.set_position((guess if known else 1, high))
+        self.said.set_text(" your guess " if known else "")
+        if known:
+            self.said.set_position((guess, low * (high / low) ** 0.02))
+            self.said.set_ha("left" if guess**2 < self.eta[0] * self.eta[1] else "right")
+            self.said.set_va("bottom")
 
     def alt(self, scene) -> str:
         if not scene.revealed:

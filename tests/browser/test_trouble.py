@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import expect
 
-from tests.browser.cable import cable
 from tests.browser.driver import NOTEBOOK, START, LivePage
+from tests.browser.link import link_to
 
 NOT_SEEN = re.compile("Paused: the page was not seen")
 SILENCE = 40_000  # milliseconds: a page that has said nothing for ten seconds is paused
@@ -39,7 +39,7 @@ def test_after_a_killed_kernel_one_click_makes_the_same_run_again(visit, voila_s
 
 
 def test_a_network_that_is_cut_and_comes_back_loses_nothing(visit, voila_server):
-    with cable(urlsplit(voila_server.address).port) as line:
+    with link_to(urlsplit(voila_server.address).port) as line:
         seen = visit(f"http://127.0.0.1:{line.port}/voila/render/{NOTEBOOK}")
         page, live = seen.page, LivePage(seen.page)
         live.press("run")

@@ -56,6 +56,9 @@ class Spectrum(Picture):
         self.words[1].set_text(f"  soft rank {short(rank)}  " if shown else "")
         return size
 
+    def compared(self):
+        return (self.line,)
+
     def alt(self, scene) -> str:
         above = int((scene.spectrum > scene.values["damping"]).sum())
         return (
@@ -105,6 +108,9 @@ class Ranks(Picture):
         self.words[1].set_position((scene.mu, low * 1.25))
         self.words[1].set_ha("right" if scene.mu > 0.1 else "left")
         return low, high
+
+    def compared(self):
+        return (self.line,)
 
     def alt(self, scene) -> str:
         size = scene.factor() * scene.rank() / scene.n

@@ -21,7 +21,7 @@ from kit.live import words
 from kit.live.controls import OPTIMIZERS, Controls
 from kit.live.export import plain
 from kit.live.follower import Follower
-from kit.live.kept import FORMAT, LETTERS, KeptRun, table
+from kit.live.kept import FORMAT, KeptRun, table
 from kit.live.page import LivePage
 from kit.live.panels import PANELS, WIDTH, Panel
 from kit.live.picture import noted
@@ -62,8 +62,6 @@ class Explorer(LivePage):
     drawn; each one shows everything when it is displayed.
     """
 
-    tools = ("keep", "forget")
-
     def __init__(
         self,
         training: Training | Recorder | None = None,
@@ -93,7 +91,6 @@ class Explorer(LivePage):
             ready_process()
         source = training if preset is None else PRESETS[preset].config
         self.session = Session(source, auto_cadence=auto_cadence)
-        self.kept: list[KeptRun] = []
         if preset is not None:
             self._first_steps()
             self._opened = Plan(source, (), FIRST_STEPS)  # what needs no link
@@ -176,12 +173,7 @@ class Explorer(LivePage):
         }
 
     def summary(self) -> str:
-        kept = ", ".join(f"{run.letter} ({run.settings()})" for run in self.kept)
-        said = words.summary(self.session, asking=self.prediction.open)
-        return said + (f" Kept runs, drawn faint: {kept}." if kept else "")
-
-    def files_besides(self) -> dict[str, str]:
-        return {f"kept-{run.letter}.json": json.dumps(plain(run.content)) for run in self.kept}
+        return words.summary(self.session, asking=self.prediction.open)
 
     def answer(self) -> str | float:
         return self.question.answer(self._stored)
@@ -230,34 +222,14 @@ class Explorer(LivePage):
 
     # Kept runs.
 
-    def keep(self) -> None:
-        """The run so far stays, with a letter."""
-        run = KeptRun(self._free_letter(), plain(self.state() | {"history": self.columns()}))
-        self._keep(run, f"Kept as run {run.letter}. Change something, Reset, and compare.")
+    def kept_now(self, letter: str) -> KeptRun:
+        return KeptRun(letter, plain(self.state() | {"history": self.columns()}))
 
-    def load(self, text: bytes) -> None:
-        run = KeptRun.read(self._free_letter(), text)
-        self._keep(run, f"Loaded as run {run.letter}: {run.settings()}.")
+    def read_kept(self, letter: str, text: str | bytes) -> KeptRun:
+        return KeptRun.read(letter, text)
 
-    def forget(self) -> None:
-        self.kept = []
-        self._show_kept("The kept runs are gone from the pictures.")
-
-    def _free_letter(self) -> str:
-        taken = {run.letter for run in self.kept}
-        free = [letter for letter in LETTERS if letter not in taken]
-        if not free:
-            raise ValueError(f"{len(LETTERS)} runs are kept; forget them first")
-        return free[0]
-
-    def _keep(self, run: KeptRun, said: str) -> None:
-        self.kept = [*self.kept, run]
-        self._show_kept(said)
-
-    def _show_kept(self, said: str) -> None:
-        self._compared.value = table(self.kept)
-        (self.add_class if self.kept else self.remove_class)("kit-has-kept")
-        self.tell(said)
+    def table_of(self, runs: Sequence[KeptRun]) -> str:
+        return table(runs)
 
     def tell(self, sentence: str) -> None:
         self.session.note = sentence
@@ -284,7 +256,7 @@ class Explorer(LivePage):
             marks=session.marks(),
             labels=labels,
             since=session.forked_at,
-            kept={run.letter: run.columns for run in self.kept},
+            kept={run.letter: run.columns for run in self.shelf.runs},
             width=width,
             still=still,
             kind=kind,
@@ -293,13 +265,6 @@ class Explorer(LivePage):
 
     def do(self, name: str, value: Any) -> None:
         session = self.session
-        if name in ("keep", "forget"):
-            try:
-                getattr(self, name)()
-            except ValueError as error:
-                self.tell(f"Not kept: {error}.")
-            self._say(self.words())
-            return
         if name == "toggle":
             name = "pause" if session.running else "run"
         if name == "preset":

@@ -15,6 +15,7 @@ from kit.live.text import short
 N = 8  # points on the line
 SHOWN = 1500  # steps, after the answer
 CURVE = np.linspace(-1.12, 1.12, 401)
+NEAR = 0.2  # input: the name of a point would stand in the ring of the next one
 MOST = 400  # pairs or rows drawn
 GREEN_TEXT, LIGHT_TEXT = "#00694d", "#2b8265"  # of small letters, dark enough on white
 GUESS = "#222222"
@@ -86,11 +87,13 @@ class Fit(Picture):
         self.pair.set_data(x[ends], y[ends])
         self.chord.set_data(x[ends], y[ends])
         self.chosen.set_data(x[[chosen]], y[[chosen]])
-        above = run.outputs(x + 0.05) > y
+        side = sides(x)
+        above = run.outputs(x + 0.05 * side) > y
         for k, name in enumerate(self.names):  # beside the curve
             away = 12 if k == chosen else 9 if k in (i, j) else 5
             name.xy = x[k], y[k]
-            name.set_position((away, -away if above[k] else away))
+            name.set_position((side[k] * away, -away if above[k] else away))
+            name.set_ha("left" if side[k] > 0 else "right")
         self.steepest.set_data(steep, run.outputs(steep))
         for artist in (self.part, self.steepest, self.words[1]):
             artist.set_visible(settled)
@@ -128,6 +131,9 @@ class Fit(Picture):
             f"floor {said(run.floor)}, measured between them {short(run.segment)}"
         )
         return "digits", i, j, self.foot.get_text()
+
+    def compared(self):
+        return (self.curve,)
 
     def alt(self, scene) -> str:
         run = scene.run
@@ -243,6 +249,9 @@ class Course(Steps):
         self.moving += [*self.words_of_marks, *self.words]
         return drawn
 
+    def compared(self):
+        return (self.curves["segment"],)
+
     def alt(self, scene) -> str:
         run = scene.run
         what = "Steps across, slope up: the steepest on the segment, at the samples, and the floor"
@@ -275,6 +284,9 @@ class Losses(Steps):
         self.word_marks([self.line])
         self.moving = [self.line, self.dot, *self.words_of_marks]
         return drawn
+
+    def compared(self):
+        return (self.line,)
 
     def alt(self, scene) -> str:
         run, first = scene.run, scene.run.rows["loss"][0]
@@ -345,6 +357,16 @@ def changes_of(marks) -> dict[int, str]:
     for step, _, text in marks:
         words.setdefault(step, []).append(text)
     return {step: "\n".join(texts[-2:]) for step, texts in words.items()}
+
+
+def sides(x: np.ndarray) -> np.ndarray:
+    """Where the name of each point stands: 1, right of it; -1, left, if its next one is near.
+
+    >>> sides(np.array([-1.0, -0.05, 0.05, 1.0])).tolist()
+    [1, -1, 1, 1]
+    """
+    after = np.array([min((other - here for other in x if other > here), default=9) for here in x])
+    return np.where(after < NEAR, -1, 1)
 
 
 def said(floor: PairFloor) -> str:

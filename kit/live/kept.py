@@ -156,6 +156,11 @@ def _fixed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def again(query: str, name: str) -> str:
+    """A link, in HTML, that opens the page anew."""
+    return f'<a class="kit-again" href="{html.escape(f"?{query}")}">{name}</a>'
+
+
 def table(runs: Sequence[KeptRun]) -> str:
     """The runs as a table in HTML, each with a link that makes it again; "" where there is none."""
     if not runs:
@@ -164,12 +169,9 @@ def table(runs: Sequence[KeptRun]) -> str:
     body = ""
     for run in runs:
         letter, *cells = map(html.escape, run.row())
-        again = ""
-        if run.query is not None:
-            link, name = html.escape(f"?{run.query}"), f"make run {letter} again"
-            again = f'<a class="kit-again" href="{link}">{name}</a>'
+        link = "" if run.query is None else again(run.query, f"make run {letter} again")
         cells = "".join(f"<td>{cell}</td>" for cell in cells)
-        body += f'<tr><th scope="row">{letter}</th>{cells}<td>{again}</td></tr>'
+        body += f'<tr><th scope="row">{letter}</th>{cells}<td>{link}</td></tr>'
     return (
         '<table class="kit-kept"><caption>Runs that are kept, at their ends</caption>'
         f"<thead><tr>{head}<td></td></tr></thead><tbody>{body}</tbody></table>"

@@ -49,6 +49,9 @@ class Plane(Picture):
             self.ax.yaxis.set_major_locator(FixedLocator(log_ticks(*box[2:], 7)))
         return box
 
+    def compared(self):
+        return (self.path,)
+
     def alt(self, scene) -> str:
         return (
             "A path in a plane, on log axes: across, the largest Jacobian norm; up, sharpness. "
@@ -89,6 +92,9 @@ class Course(Picture):
                 ax.set_xlim(0, wanted[0])
                 ax.set_ylim(0, top)
         return wanted
+
+    def compared(self):
+        return (self.H, self.J)
 
     def alt(self, scene) -> str:
         return (

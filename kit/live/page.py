@@ -23,6 +23,7 @@ from kit.live.loop import LiveLoop
 from kit.live.panels import WIDTH
 from kit.live.question import Prediction, Question
 from kit.live.scene import Beat
+from kit.live.shelf import Kept, Shelf, text_of
 from kit.live.stage import Stage
 
 WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
@@ -37,7 +38,7 @@ TOOLS = {
     "keep": (
         "Keep this run",
         "Keep this run",
-        "It stays in the pictures and in a table, to compare",
+        "It stays in the pictures and in a table, to compare; also when the page is reloaded",
     ),
     "forget": ("Forget kept runs", "Forget the kept runs", "They leave the pictures"),
     "load": ("Load", "Load a saved run", "The run.json of a download"),
@@ -54,8 +55,6 @@ class LivePage(widgets.VBox):
     demand. `controls`: a box with the page's own controls, whose accessible names and tooltips are
     `names`. `question`: asked before anything is shown. `beats`: of a lecture.
     """
-
-    tools: Sequence[str] = ()  # besides those that every page has
 
     def __init__(
         self,
@@ -76,6 +75,7 @@ class LivePage(widgets.VBox):
         self.prediction = Prediction("" if question is None else question.prompt)
         self.prediction.skipped = question is None
         self._beats, self._beat = tuple(beats), -1
+        self.shelf = Shelf(self.read_kept)
         self._link = Link()  # that the page was opened with
         self._waiting = False  # whether its settings wait for the guess
 
@@ -136,9 +136,9 @@ class LivePage(widgets.VBox):
         self._reflect.observe(
             lambda change: self._loop.mailbox.put("reflect", change["new"]), "value"
         )
-        names = [*self.tools, "download", "share", *(("lecture",) if self._beats else ())]
-        tools = [self._tool(name) for name in names]
-        tools.insert(len(self.tools), self._loader())
+        tools = [self._tool("keep"), self._tool("forget"), self._loader()]
+        names = ["download", "share", *(("lecture",) if self._beats else ())]
+        tools += [self._tool(name) for name in names]
         tools = widgets.Box(tools).add_class("kit-tools")
         return widgets.VBox([self._compared, tools, self._reflect]).add_class("kit-foot")
 
@@ -236,9 +236,21 @@ class LivePage(widgets.VBox):
         """Be as a link says; what was not taken, a sentence each."""
         raise NotImplementedError
 
-    def load(self, text: bytes) -> None:
-        """Show a saved run; ValueError that says what is wrong with it."""
+    def kept_now(self, letter: str) -> Kept:
+        """What is seen now, to keep."""
         raise NotImplementedError
+
+    def read_kept(self, letter: str, text: str | bytes) -> Kept:
+        """A saved run of this page; ValueError that says what is wrong with it."""
+        raise NotImplementedError
+
+    def table_of(self, runs: Sequence[Any]) -> str:
+        """What is kept, to compare, in HTML; "" where that is nothing."""
+        raise NotImplementedError
+
+    def loaded(self, run: Any) -> str:
+        """A saved run came from a file: do what else it asks for, and say so."""
+        return f"Loaded as run {run.letter}: {run.settings()}."
 
     def stop(self) -> None:
         """Whatever runs or is being worked on stops."""
@@ -261,9 +273,8 @@ class LivePage(widgets.VBox):
             self._stage.hand_over("sharpness-kit.zip", "application/zip", self.files())
         elif name == "share":
             self._stage.share(self.link().without_guess().query)
-        elif name == "load":
-            self._load(value)
-            self._say(self.words())
+        elif name in ("keep", "forget", "load") or name.startswith("restore "):
+            self._shelve(*name.split(maxsplit=1), value)
         elif name == "address":
             self._open(Link.read(str(value)))
         elif name == "lecture":
@@ -301,14 +312,38 @@ class LivePage(widgets.VBox):
             self.show_controls()
             self._say(self.words())
 
-    def _load(self, text: bytes) -> None:
-        """Take a saved run from a file; a wrong one is refused, and says why."""
+    def _shelve(self, name: str, *value: Any) -> None:
+        """Keep a run, or forget all; what cannot be kept is refused, and says why."""
+        refused = {"keep": "Not kept", "load": "Not loaded", "restore": "Not brought back"}
+        try:
+            self.tell(getattr(self, f"_{name}")(*value))
+        except ValueError as error:
+            self.tell(f"{refused[name]}: {error}.")
+        self._compared.value = self.table_of(self.shelf.runs)
+        (self.add_class if self.shelf.runs else self.remove_class)("kit-has-kept")
+        self._say(self.words())
+
+    def _keep(self, _: None) -> str:
+        run = self.shelf.put(self.kept_now(self.shelf.free_letter()))
+        self._stage.remember(run.letter, text_of(run))
+        return f"Kept as run {run.letter}. Change something, and compare."
+
+    def _load(self, text: bytes) -> str:
+        run = self.shelf.read(self.shelf.free_letter(), text)
         if self.prediction.open:
             self._done_asking(None)
-        try:
-            self.load(text)
-        except ValueError as error:
-            self.tell(f"Not loaded: {error}.")
+        self.shelf.put(run)
+        self._stage.remember(run.letter, text_of(run))
+        return self.loaded(run)
+
+    def _restore(self, letter: str, text: str) -> str:
+        run = self.shelf.restore(letter, text)
+        return f"Run {run.letter}, which you kept, is back."
+
+    def _forget(self, _: None) -> str:
+        self.shelf.clear()
+        self._stage.forget()
+        return "The kept runs are gone from the pictures."
 
     # Links.
 
@@ -413,7 +448,7 @@ class LivePage(widgets.VBox):
 
     def _describe(self) -> None:
         self._stage.alts = {key: self.alt(key) for key in self._keys}
-        self._stage.words = self.summary()
+        self._stage.words = self.summary() + self.shelf.said()
 
     def _say(self, words: Mapping[str, Any]) -> None:
         self._stage.broken = words["broken"]
@@ -440,6 +475,8 @@ class LivePage(widgets.VBox):
         elif kind == "point" and content.get("key") in self._keys:
             place = float(content["across"]), float(content["down"])
             self._loop.mailbox.put(f"point {content['key']}", place)
+        elif kind == "kept":
+            self._loop.mailbox.put(f"restore {content.get('letter')}", str(content.get("text")))
         elif kind == "address":
             self._loop.mailbox.put("address", content.get("query", ""))
         elif kind == "beat":
@@ -468,15 +505,11 @@ class LivePage(widgets.VBox):
             for key in self._keys:
                 for kind in ("png", "svg"):
                     archive.writestr(f"{key}.{kind}", self.image(key, still=True, kind=kind))
-            for name, text in self.files_besides().items():
+            for name, text in self.shelf.files().items():
                 archive.writestr(name, text)
             archive.writestr("data.csv", as_csv(self.columns()))
             archive.writestr("run.json", json.dumps(content, allow_nan=False, indent=1))
         return buffer.getvalue()
-
-    def files_besides(self) -> dict[str, str]:
-        """What else a download holds: name -> text."""
-        return {}
 
     def notes(self) -> dict[str, str]:
         """What a picture that is kept says about itself."""

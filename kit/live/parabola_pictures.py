@@ -101,6 +101,9 @@ class Landscape(Picture):
         self.gone.set_text(scene.left(np.abs(scene.path).max(1), REACH))
         return curvatures
 
+    def compared(self):
+        return (self.path,)
+
     def alt(self, scene) -> str:
         x, y = scene.path[scene.shown]
         first, second = scene.curvatures
@@ -273,6 +276,9 @@ class Descent(Picture):
         self.line.set_data(x, y)
         self.dot.set_data(x[-1:], y[-1:])
         self.gone.set_text(scene.left(scene.losses, self.ax.get_ylim()[1]))
+
+    def compared(self):
+        return (self.line,)
 
     def alt(self, scene) -> str:
         return (

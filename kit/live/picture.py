@@ -17,16 +17,18 @@ b'\\x89PNG'
 from __future__ import annotations
 
 import io
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, PngImagePlugin
 
+from kit.live.faint import Faint, as_course
 from kit.live.panels import DPI, HEIGHT, WIDTH
 
 INK, SOFT, RULE = "#222222", "#444444", "#888888"
@@ -41,6 +43,7 @@ class Picture:
         self.moving: list[Artist] = []
         self._backgrounds: dict[int, tuple[Hashable, Any]] = {}  # by width: frames, stills
         self._drawn: Hashable = None
+        self.faint = Faint(self.figure)  # lines of kept runs
         self._width = WIDTH
         self.build(self.figure)
 
@@ -51,6 +54,10 @@ class Picture:
     def update(self, scene: Any) -> Hashable:
         """Set the artists; the background is drawn anew whenever the returned value changes."""
         raise NotImplementedError
+
+    def compared(self) -> Sequence[Line2D]:
+        """The lines that are worth comparing with those of a kept run."""
+        return ()
 
     def alt(self, scene: Any) -> str:
         """What the picture shows now, in words and numbers."""
@@ -89,6 +96,7 @@ class Picture:
             self.figure.set_dpi(DPI * width / WIDTH)
         depends = self.update(scene)
         if kind == "svg":
+            self.faint.artists()
             return noted(svg(self.figure), kind, notes or {})
         kept = self._backgrounds.get(width)
         if kept is None or kept[0] != depends:
@@ -97,10 +105,19 @@ class Picture:
         else:
             self.canvas.restore_region(kept[1])
         self._drawn = depends
-        for artist in self.moving:
+        for artist in (*self.faint.artists(), *self.moving):
             artist.axes.draw_artist(artist)
         content = encoded(self.canvas, still=still or kind == "png")
         return content if kind is None else noted(content, kind, notes or {})
+
+    def courses(self, scene: Any) -> list[dict[str, Any]]:
+        """The lines to compare, as they are now, for a file."""
+        self.update(scene)
+        return [
+            as_course(line)
+            for line in self.compared()
+            if line in self.moving and line.get_visible() and len(line.get_xdata())
+        ]
 
     def point(self, across: float, down: float) -> tuple[Any, float, float] | None:
         """The axes under a point of the picture, and its place in their units; None beside them.

@@ -169,6 +169,9 @@ class Factor(Picture):
             _title(self.ax, f"sharpness of one function{line}", scene)
         return depends
 
+    def compared(self):
+        return (self.curve,)
+
     def alt(self, scene) -> str:
         return (
             "Rescaling factor α across, sharpness after over before up, on log axes: a valley with "
@@ -366,6 +369,9 @@ class After(Picture):
             for ax in (self.above, self.below):
                 ax.set_xlim(-20, end)
         return end
+
+    def compared(self):
+        return (self.loss, self.sharpness)
 
     def alt(self, scene) -> str:
         steps, loss, sharpness = scene.after()

@@ -6,11 +6,12 @@ ScenePage(MyScene())
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kit.live.address import not_taken
+from kit.live.export import plain
+from kit.live.kept_scene import FORMAT, KeptScene, table
 from kit.live.knobs import Knobs
 from kit.live.page import LivePage
 from kit.live.panels import WIDTH
@@ -36,6 +37,7 @@ class ScenePage(LivePage):
         width = WIDTH if still else self._width
         notes = None if kind is None else self.notes()
         picture = self._pictures[key]
+        picture.faint.show({run.letter: run.courses.get(key, ()) for run in self.shelf.runs})
         return picture.encode(self.scene, still=still, kind=kind, width=width, notes=notes)
 
     def alt(self, key: str) -> str:
@@ -110,9 +112,13 @@ class ScenePage(LivePage):
         return self.scene.columns()
 
     def state(self) -> dict[str, Any]:
-        return {"format": "sharpness-kit scene 1", "page": self.scene.title} | {
-            "settings": self.scene.settings()
-        }
+        settings = {"settings": self.scene.settings(), "link": self.settings()}
+        return {"format": FORMAT, "page": self.scene.title} | settings
+
+    def content(self) -> dict[str, Any]:
+        lines = {key: picture.courses(self.scene) for key, picture in self._pictures.items()}
+        seen = {"numbers": self.scene.numbers(), "lines": lines}
+        return super().content() | plain(seen)
 
     def running(self) -> bool:
         return self.scene.running or self.scene.working
@@ -120,18 +126,21 @@ class ScenePage(LivePage):
     def work(self, seconds: float) -> None:
         self.scene.work(seconds)
 
-    def load(self, text: bytes) -> None:
-        try:
-            saved = json.loads(text)
-            page, values = saved["page"], dict(saved["settings"])
-        except (ValueError, KeyError, TypeError):
-            raise ValueError("this is no run.json of a download") from None
-        if page != self.scene.title:
-            raise ValueError(f"this was saved on the page “{page}”; open it there")
-        texts = {c.name: c.text(values[c.name]) for c in self.scene.controls if c.name in values}
+    def kept_now(self, letter: str) -> KeptScene:
+        return KeptScene(letter, self.content())
+
+    def read_kept(self, letter: str, text: str | bytes) -> KeptScene:
+        return KeptScene.read(letter, text, self.scene.title)
+
+    def table_of(self, runs: Sequence[KeptScene]) -> str:
+        return table(runs)
+
+    def loaded(self, run: KeptScene) -> str:
+        saved = run.content["settings"]
+        texts = {c.name: c.text(saved[c.name]) for c in self.scene.controls if c.name in saved}
         self.scene.do("reset")
         faults = self.follow(texts)
-        self.tell("As in the file. " + not_taken(faults, "file"))
+        return f"Loaded as run {run.letter}; the controls are as in it. {not_taken(faults, 'file')}"
 
     def stop(self) -> None:
         self.scene.running = self.scene.working = False

@@ -65,6 +65,9 @@ class Plane(Picture):
             self.ax.set_ylim(-MARGIN * high, MARGIN * high)
         return wide, high, scene.revealed
 
+    def compared(self):
+        return (self.line,)
+
     def alt(self, scene) -> str:
         return (
             "A plane: across, the distance from the bottom of the valley; up, sharpness minus the "
@@ -109,6 +112,9 @@ class Course(Picture):
             self.above.set_ylim(scene.edge - reach, scene.edge + reach)
         return wanted
 
+    def compared(self):
+        return (self.sharpness, self.x)
+
     def alt(self, scene) -> str:
         return (
             f"Sharpness, and the place x, over the last steps. Now: at step {scene.step} sharpness "
@@ -145,6 +151,9 @@ class Slice(Picture):
         self.ax.set_ylim(-0.05 * high, high)
         return wide, high
 
+    def compared(self):
+        return (self.loss,)
+
     def alt(self, scene) -> str:
         return (
             "The loss along the top eigenvector, and the parabola with its curvature. Now: the "
@@ -175,6 +184,9 @@ class Losses(Picture):
             self.ax.set_xlim(*wanted[:2])
             self.ax.set_ylim(middle - 0.8 * room, middle + 0.8 * room)
         return wanted
+
+    def compared(self):
+        return (self.mean,)
 
     def alt(self, scene) -> str:
         return f"The loss over the last steps. Now: {short(scene.losses[-1])} at step {scene.step}."

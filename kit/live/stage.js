@@ -162,6 +162,8 @@ function render({ model, el }) {
     if (content.type === "file") return handOver(content, buffers[0]);
     if (content.type === "look") return lookAt(content.key);
     if (content.type === "share") return share(content.query);
+    if (content.type === "remember") return kept?.remember(content.letter, content.text);
+    if (content.type === "forget") return kept?.forget();
     showNumbers(content.numbers);
     write(phase, content.phase);
     if (content.type === "rest") return show();
@@ -179,9 +181,14 @@ function render({ model, el }) {
   // The address holds the page's state where the page is served; a notebook's is not ours.
   const served = document.documentElement.dataset.kernel !== undefined;
   const addressOf = (query) => location.origin + location.pathname + (query ? `?${query}` : "");
-  if (served && location.search.length > 1) {
-    model.send({ type: "address", query: location.search.slice(1) });
+  const kept = served ? keptRuns() : null;
+  async function beAsBefore() {
+    for (const { letter, text } of await kept.all()) model.send({ type: "kept", letter, text });
+    if (location.search.length > 1) {
+      model.send({ type: "address", query: location.search.slice(1) });
+    }
   }
+  if (served) beAsBefore();
   model.on("change:address", () => {
     if (served) history.replaceState(history.state, "", addressOf(model.get("address")));
   });

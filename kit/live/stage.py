@@ -26,7 +26,8 @@ class Stage(anywidget.AnyWidget):
     """
 
     _esm = "\n".join(
-        (HERE / name).read_text(encoding="utf-8") for name in ("explainer.js", "stage.js")
+        (HERE / name).read_text(encoding="utf-8")
+        for name in ("explainer.js", "memory.js", "stage.js")
     )
     _css = HERE / "stage.css"
 
@@ -87,6 +88,14 @@ class Stage(anywidget.AnyWidget):
     def look(self, key: str) -> None:
         """Where one picture at a time is in view, bring this one there."""
         self.send({"type": "look", "key": key})
+
+    def remember(self, letter: str, text: str) -> None:
+        """Give the browser a kept run, to bring back when the page is reloaded."""
+        self.send({"type": "remember", "letter": letter, "text": text})
+
+    def forget(self) -> None:
+        """Have the browser forget what it remembers."""
+        self.send({"type": "forget"})
 
     def share(self, query: str) -> None:
         """Give the reader a link with this query, to copy."""

@@ -267,6 +267,9 @@ class Estimate(OverN):
         self.notes.set_text(f"ring: this one draw of {n}\ndots: {len(table)} draws")
         self.moving += [self.notes, *self.place_labels(labels)]
 
+    def compared(self):
+        return (self.mean,)
+
     def alt(self, scene) -> str:
         largest, n = largest_seen(scene)[:, : scene.seen], int(NS[scene.seen - 1])
         low, high = short(largest[:, -1].min()), short(largest[:, -1].max())
@@ -339,6 +342,9 @@ class Rate(OverN):
         self.moving += [self.notes, *self.place_labels(labels, ns[-1])]
         return low
 
+    def compared(self):
+        return (self.mean,)
+
     def alt(self, scene) -> str:
         n, missing = int(NS[scene.seen - 1]), scene.table.mean(0)
         text = (
@@ -389,6 +395,9 @@ class Covering(OverN):
         self.notes.set_text("\n".join(notes))
         self.moving += [self.notes, *self.place_labels(labels, ns[-1])]
         return scene.revealed
+
+    def compared(self):
+        return (self.radius,)
 
     def alt(self, scene) -> str:
         low, high = scene.own_radius

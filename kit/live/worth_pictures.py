@@ -86,6 +86,9 @@ class Bounds(Picture):
             own = [TOP * h for h, (_, other) in zip(heights, lines, strict=True) if other == name]
             self.texts[name].set_y(sum(own) / len(own))
 
+    def compared(self):
+        return tuple(self.lines[form] for form in DASHES)
+
     def alt(self, scene) -> str:
         course = scene.course
         forms = ", ".join(f"{form} {short(b.value)}" for form, b in course.forms.items())
@@ -308,6 +311,9 @@ class Noise(Picture):
                 for at, level in zip(across, levels, strict=True)
             ]
             _settle(self.words[2], places, (self.noisy, self.kl, self.value, self.other))
+
+    def compared(self):
+        return (self.value,)
 
     def alt(self, scene) -> str:
         here, certificate = scene.here, scene.certificate

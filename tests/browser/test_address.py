@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driver import NOTEBOOK, LivePage
@@ -25,6 +26,48 @@ def test_a_reload_keeps_what_a_reader_did(visit, voila_server):
     live.expect_value("ηλ₁", "2.50")
     expect(live.root.locator(".kit-verdict")).to_contain_text("You said 1.2")
     expect(live.control("lr").locator(".widget-readout")).to_have_text("2")
+    seen.check()
+
+
+def kept(live):
+    """The letters of the table of kept runs."""
+    return live.root.locator(".kit-kept :is(thead, tbody) th[scope]").get_by_text(
+        re.compile("^[A-F]$")
+    )
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name"), [(NOTEBOOK, "lr"), ("08_property_of_the_function.ipynb", "alpha")]
+)
+def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, name):
+    seen = visit(voila_server.url(notebook) + "?guess=skip")
+    page, live = seen.page, LivePage(seen.page, skip=False)
+    live.press("keep")
+    expect(kept(live)).to_have_text(["A"])
+    live.keys(name, "ArrowRight", "ArrowRight")
+    live.press("keep")
+    expect(kept(live)).to_have_text(["A", "B"])
+    told = live.root.locator(".kit-kept").inner_text()
+    page.wait_for_function("name => location.search.includes(name)", arg=name)
+    page.reload()
+    live = LivePage(page, skip=False)
+    expect(kept(live)).to_have_text(["A", "B"])
+    assert live.root.locator(".kit-kept").inner_text() == told
+    live.press("keep")
+    expect(kept(live)).to_have_text(["A", "B", "C"])
+
+    tab = page.context.new_page()  # has its own
+    tab.goto(page.url)
+    other = LivePage(tab, skip=False)
+    other.press("keep")
+    expect(kept(other)).to_have_text(["A"])
+
+    live.press("forget")
+    expect(kept(live)).to_have_count(0)
+    page.reload()
+    live = LivePage(page, skip=False)
+    live.press("keep")
+    expect(kept(live)).to_have_text(["A"])
     seen.check()
 
 

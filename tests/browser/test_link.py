@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.driver import NOTEBOOK, LivePage
 from tests.browser.link import link_to
@@ -83,20 +82,3 @@ def test_a_hidden_page_pauses_and_costs_nothing(visit, voila_server):
     seen.page.wait_for_timeout(3000)  # the cost of three idle seconds
     assert (cpu_seconds(kernel) - used) / (time.monotonic() - watched) < 0.03
     assert live.step() == live.step()
-
-
-@pytest.mark.slow
-def test_a_network_cut_of_a_minute_pauses_and_the_page_comes_back(visit, voila_server, link):
-    seen = visit(through(link, voila_server.url(NOTEBOOK)))
-    live = LivePage(seen.page)
-    live.press("run")
-    live.wait_for_step(live.step() + 5)
-    link.cut()
-    seen.page.wait_for_timeout(60_000)  # the cut itself
-    link.mend()
-    live.expect_status(NOT_SEEN, timeout=90_000)
-    stopped = live.step()
-    live.press("run")
-    live.wait_for_step(stopped + 5)
-    live.press("run")
-    expect(live.root.locator(".kit-live-status")).to_have_text("Paused.")

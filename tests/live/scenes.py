@@ -8,7 +8,20 @@ import zipfile
 from hypothesis import strategies as st
 
 from kit.live import ScenePage
+from kit.live.batches import Batches
+from kit.live.constrained import Constrained
+from kit.live.forced import Forced
+from kit.live.league import League
+from kit.live.link import Link
+from kit.live.parabola import Parabola
+from kit.live.regularisers import Regularisers
+from kit.live.rescale import Rescale
+from kit.live.stabilise import Stabilise
+from kit.live.steepness import Steepness
+from kit.live.worth import Worth
 
+SCENES = (Parabola, Stabilise, Link, Forced, Steepness, Worth, Rescale)
+SCENES += (Batches, Regularisers, Constrained, League)
 TIMES = 2000  # slices of work after which a scene must have come to rest
 
 

@@ -9,24 +9,10 @@ from hypothesis import strategies as st
 
 from kit.divergence import Divergence
 from kit.live import ScenePage, Session, words
-from kit.live.batches import Batches
-from kit.live.constrained import Constrained
 from kit.live.controls import EVERY, FACTORS, LEARNING_RATES
-from kit.live.forced import Forced
-from kit.live.league import League
-from kit.live.link import Link
 from kit.live.panels import PANELS, Panel
-from kit.live.parabola import Parabola
-from kit.live.regularisers import Regularisers
-from kit.live.rescale import Rescale
-from kit.live.stabilise import Stabilise
-from kit.live.steepness import Steepness
-from kit.live.worth import Worth
 from kit.presets import RunConfig
-from tests.live.scenes import check_words
-
-SCENES = (Parabola, Stabilise, Link, Forced, Steepness, Worth, Rescale)
-SCENES += (Batches, Regularisers, Constrained, League)
+from tests.live.scenes import SCENES, check_words
 
 
 def ends(control):

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from kit.live import Explorer, ScenePage
 from kit.live.address import Link
+from kit.live.faint import Course
 from kit.live.kept import LETTERS, KeptRun, table
+from kit.live.kept_scene import KeptScene
 from kit.live.panels import Panel
 from kit.live.parabola import Parabola
+from kit.live.picture import Picture
+from tests.live.scenes import SCENES
 
 
 def trained(lr=0.4, steps=40):
@@ -52,17 +56,17 @@ def test_a_kept_run_stays_in_the_picture_and_in_the_table_while_another_is_made(
     assert text.get_position() == (steps, pytest.approx(loss))
     assert line.get_xdata()[-1] == steps
     assert f"<td>{steps}</td>" in page._compared.value
-    assert "A (η 0.4" in page.summary()
+    assert "A (η 0.4" in page._stage.words
     page.handle("forget", None)
     assert page._compared.value == ""
-    assert page.kept == []
+    assert page.shelf.runs == []
 
 
 def test_what_was_downloaded_comes_back_with_its_numbers(text):
     page = trained(0.1, 10)
     page.handle("load", text)
     assert page.session.status.startswith("Loaded as run A: η")
-    (run,) = page.kept
+    (run,) = page.shelf.runs
     content = json.loads(text)
     assert run.steps == len(content["history"]["step"]) - 1
     assert [v for v in run.columns["loss"] if v == v] == [
@@ -72,7 +76,7 @@ def test_what_was_downloaded_comes_back_with_its_numbers(text):
     names = zipfile.ZipFile(io.BytesIO(page.files())).namelist()
     assert "kept-A.json" in names
     page.handle("load", text)
-    assert [run.letter for run in page.kept] == ["A", "B"]
+    assert [run.letter for run in page.shelf.runs] == ["A", "B"]
 
 
 def test_the_link_of_a_kept_run_makes_it_again(text):
@@ -89,10 +93,10 @@ def test_so_many_and_no_more():
     page = trained(steps=3)
     for letter in LETTERS:
         page.handle("keep", None)
-        assert page.kept[-1].letter == letter
+        assert page.shelf.runs[-1].letter == letter
     page.handle("keep", None)
     assert "6 runs are kept; forget them first" in page.session.status
-    assert len(page.kept) == len(LETTERS)
+    assert len(page.shelf.runs) == len(LETTERS)
 
 
 def test_a_file_of_something_else_is_refused_and_nothing_is_lost(text):
@@ -133,6 +137,30 @@ def test_what_a_file_holds_is_text_in_the_table():
     assert "<script>" not in table([KeptRun.read("A", json.dumps(content))])
 
 
+def test_a_run_that_the_browser_remembers_comes_back_with_its_letter(text):
+    page = trained(steps=3)
+    sent = []
+    page._stage.send = lambda content, buffers=None: sent.append(content)
+    page.handle("keep", None)
+    page.handle("keep", None)
+    remembered = [c for c in sent if c["type"] == "remember"]
+    assert [c["letter"] for c in remembered] == ["A", "B"]
+
+    again = trained(steps=3)
+    for content in remembered[::-1]:  # in whatever order they come
+        again._on_message({**content, "type": "kept"})
+    assert [run.letter for run in again.shelf.runs] == ["A", "B"]
+    for old, new in zip(page.shelf.runs, again.shelf.runs, strict=True):
+        assert old.columns["loss"] == new.columns["loss"]
+    assert again._compared.value == page._compared.value
+    again._on_message({"type": "kept", "letter": "C", "text": "{}"})
+    assert again.session.status.startswith("Not brought back: this ")
+    again._on_message({"type": "kept", "letter": "A<b>", "text": text.decode()})
+    assert [run.letter for run in again.shelf.runs] == ["A", "B", "C"]
+    again.handle("forget", None)
+    assert again.shelf.runs == []
+
+
 def test_a_scene_comes_back_from_its_file():
     page = ScenePage(Parabola())
     page.handle("skip", None)
@@ -142,8 +170,107 @@ def test_a_scene_comes_back_from_its_file():
     other = ScenePage(Parabola())
     other.handle("load", text)
     assert other.scene.values == page.scene.values
-    assert other.scene.status.startswith("As in the file.")
+    assert other.scene.status.startswith("Loaded as run A; the controls are as in it.")
     other.handle("load", text.replace(b"big?", b"small?"))
     assert "this was saved on the page" in other.scene.status
     other.handle("load", b"{}")
     assert "no run.json" in other.scene.status
+    assert [run.letter for run in other.shelf.runs] == ["A"]
+    content = json.loads(text)
+    older = {name: content[name] for name in ("format", "page", "settings", "history")}
+    other.handle("load", json.dumps(older).encode())  # of before lines were kept
+    assert other.scene.values == page.scene.values
+    for name, bad in {"numbers": [1], "lines": {"valley": [{}]}, "link": {"lr": "<b>"}}.items():
+        other.handle("load", json.dumps(content | {name: bad}).encode())
+        assert "damaged" in other.scene.status
+
+
+def faint(picture):
+    """Letter, points of each kept line that is drawn."""
+    pairs = zip(picture.faint._artists[::2], picture.faint._artists[1::2], strict=True)
+    return {text.get_text(): line.get_xydata() for line, text in pairs}
+
+
+def test_what_a_scene_showed_stays_in_its_pictures_and_in_a_table():
+    page = ScenePage(Parabola())
+    page.handle("skip", None)
+    page.handle("lr", 0.4)
+    page.handle("run", None)
+    page.scene.work(10.0)
+    page.handle("pause", None)
+    before = {key: page.image(key, still=True) for key in page._keys}
+    loss = page._pictures["descent"].line.get_xydata().copy()
+    values = {name: value for name, value, _ in page.scene.numbers()}
+    page.handle("keep", None)
+    assert page.scene.status.startswith("Kept as run A")
+    page.handle("lr", 0.8)
+    page.handle("reset", None)
+    page.still()
+    drawn = {key: page.image(key, still=True) for key in page._keys}
+    assert np.array_equal(faint(page._pictures["descent"])["A"], loss)
+    assert drawn["descent"] != before["descent"]
+    assert b">A<" in page.image("descent", kind="svg") or len(faint(page._pictures["descent"])) == 1
+    for name, value in values.items():
+        assert f"<td>{value}</td>" in page._compared.value, name
+    assert "Kept runs, drawn faint: A (lr 0.4" in page._stage.words
+    link = page.shelf.runs[0].query
+    page.handle("forget", None)
+    page.still()
+    assert faint(page._pictures["descent"]) == {}
+    assert page._compared.value == ""
+
+    other = ScenePage(Parabola())
+    other._open(Link.read(link))
+    assert other.scene.values["lr"] == 0.4
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_every_scene_can_be_kept_and_stays_as_it_was_under_other_settings(scene):
+    """Whatever is turned, a kept line is drawn with the points it had, on axes of the same kind."""
+    page = ScenePage(scene())
+    page.handle("skip", None)
+    page.handle("keep", None)
+    (run,) = page.shelf.runs
+    again = KeptScene.read("A", json.dumps(run.content), page.scene.title)
+    assert (again.numbers, again.link) == (run.numbers, run.link)
+    for control in page.scene.controls:
+        takes = control.values or tuple((control.options or {}).values())
+        if takes and control.name in page.scene.values:
+            page.handle(control.name, takes[-1])
+            page.handle("pause", None)
+            page.stop()
+            break
+    for key, picture in page._pictures.items():
+        assert page.image(key)[:2] == b"\xff\xd8"
+        for points in faint(picture).values():
+            own = [np.c_[course.x, course.y] for course in run.courses[key]]
+            assert any(np.array_equal(points, line, equal_nan=True) for line in own)
+
+
+def test_a_kept_line_is_not_drawn_where_it_would_mean_something_else():
+    class Twice(Picture):
+        def build(self, figure):
+            self.ax = self.axes(figure, "step t", "loss")
+            self.ax.set(xlim=(0, 3), ylim=(0, 1))
+            self.moving = list(self.ax.plot([], [], animated=True))
+
+        def compared(self):
+            return self.moving
+
+        def update(self, scene):
+            self.moving[0].set_data([0, 1, 2], [0.1, 0.2, 0.3])
+            self.ax.set_ylabel(scene)
+            return scene
+
+    picture = Twice()
+    (line,) = picture.courses("loss")
+    assert (line["x"], line["y"]) == ([0, 1, 2], [0.1, 0.2, 0.3])
+    picture.faint.show({"A": [Course(**line)], "B": [Course(7, "", [0.0], [0.0])]})
+    picture.encode("loss")
+    assert set(faint(picture)) == {"A"}
+    limits = picture.ax.get_xlim(), picture.ax.get_ylim()
+    picture.encode("sharpness")
+    assert faint(picture) == {}
+    picture.encode("loss", kind="svg")
+    assert set(faint(picture)) == {"A"}
+    assert (picture.ax.get_xlim(), picture.ax.get_ylim()) == limits

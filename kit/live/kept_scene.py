@@ -1,0 +1,130 @@
+"""What a scene showed, kept with a letter: settings and numbers in a table, its lines drawn faint.
+
+>>> content = {"format": FORMAT, "page": "Valleys", "settings": {"lr": 0.5}}
+>>> content |= {"link": {"lr": "0.5"}, "numbers": [["loss", "0.25", "exact"]], "lines": {}}
+>>> kept = KeptScene.read("A", json.dumps(content), "Valleys")
+>>> kept.settings(), kept.numbers, kept.query
+('lr 0.5', {'loss': '0.25'}, 'lr=0.5&guess=skip')
+>>> KeptScene.read("A", json.dumps(content), "Hills")
+Traceback (most recent call last):
+    ...
+ValueError: this was saved on the page “Valleys”; open it there
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from kit.live.address import WORD
+from kit.live.faint import Course
+from kit.live.kept import again
+
+FORMAT = "sharpness-kit scene 1"
+LONGEST = 100_000  # points of a line
+
+
+@dataclass(frozen=True)
+class KeptScene:
+    """A scene with its letter, as `run.json` holds it."""
+
+    letter: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, letter: str, text: str | bytes, page: str) -> KeptScene:
+        """What a file of this page holds; ValueError that says what is wrong with it."""
+        try:
+            content = json.loads(text)
+            saved_on = content["page"] if content["format"] == FORMAT else None
+        except (ValueError, KeyError, TypeError):
+            saved_on = None
+        if not isinstance(saved_on, str):
+            raise ValueError("this is no run.json of a download")
+        if saved_on != page:
+            raise ValueError(f"this was saved on the page “{saved_on}”; open it there")
+        kept = cls(letter, content)
+        try:
+            kept._check()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"this saved run is damaged ({what}); download it anew") from None
+        return kept
+
+    def _check(self) -> None:
+        dict(self.content["settings"])
+        for name, value in self.link.items():
+            if not (name.isidentifier() and WORD.fullmatch(value)):
+                raise ValueError(f"“{name}={value}” is no setting")
+        texts = [text for pair in self.numbers.items() for text in pair]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a number that is no text")
+        for courses in self.courses.values():
+            for course in courses:
+                if not isinstance(course.axes, int) or not isinstance(course.shows, str):
+                    raise TypeError("a line without axes")
+                if len(course.x) != len(course.y) or len(course.x) > LONGEST:
+                    raise ValueError(f"a line takes as many x as y, {LONGEST} at most")
+                if not all(isinstance(v, (int, float)) for v in (*course.x, *course.y)):
+                    raise TypeError("a line of more than numbers")
+
+    @property
+    def link(self) -> dict[str, str]:
+        """The settings as a link names them: what is not named is as at the start."""
+        return dict(self.content.get("link", {}))
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        return {name: value for name, value, _ in self.content.get("numbers", ())}
+
+    @cached_property
+    def courses(self) -> dict[str, list[Course]]:
+        """The lines, by picture; what was not computed is NaN."""
+        return {
+            key: [
+                Course(line["axes"], line["shows"], *(_floats(line[n]) for n in "xy"))
+                for line in lines
+            ]
+            for key, lines in self.content.get("lines", {}).items()
+        }
+
+    @property
+    def query(self) -> str:
+        """The link that sets the page to these settings."""
+        return urlencode(self.link | {"guess": "skip"}, safe=",:*")
+
+    def settings(self) -> str:
+        """What was set otherwise than at the start."""
+        return ", ".join(f"{name} {value}" for name, value in self.link.items()) or "as at first"
+
+
+def _floats(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if v is None else v for v in values]
+
+
+def table(kept: Sequence[KeptScene]) -> str:
+    """A column for each, a row for each number, in HTML; "" where nothing is kept."""
+    if not kept:
+        return ""
+    names = list(dict.fromkeys(name for scene in kept for name in scene.numbers))
+    rows = [("settings", [scene.settings() for scene in kept])]
+    rows += [(name, [scene.numbers.get(name, "") for scene in kept]) for name in names]
+    head = "".join(f'<th scope="col">{scene.letter}</th>' for scene in kept)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th>'
+        + "".join(f"<td>{html.escape(value)}</td>" for value in values)
+        + "</tr>"
+        for name, values in rows
+    )
+    links = "".join(f"<td>{again(s.query, f'set the page to {s.letter}')}</td>" for s in kept)
+    return (
+        '<table class="kit-kept"><caption>What is kept</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}<tr><td></td>{links}</tr></tbody>"
+        "</table>"
+    )

@@ -345,14 +345,15 @@ class Constrained(Evidence):
         ]
         if self.terms is not None:
             index = self.terms.takeuchi / self.terms.soft_rank - 1
-            remark = f"Σ_g of the training data; {index:+.0%} beside the rank"
+            beside = f"{index:+.0%}".replace("-", "−")
+            remark = f"Σ_g of the training data; {beside} beside the rank"
             rows.append(["Takeuchi over n", short(self.terms.takeuchi / self.n), remark])
         if self.calibration is not None:
             c = self.calibration
             rows.append(
                 [
                     "over-confidence",
-                    f"{c.over_confidence:+.3f}",
+                    f"{c.over_confidence:+.3f}".replace("-", "−"),
                     f"± {short(c.over_confidence_se, 2)}: test confidence less accuracy",
                 ]
             )

@@ -66,11 +66,15 @@ class Curves(Picture):
             ax.title.set_fontsize(9.5 if count == 1 else 8.6)
             self.axs.append(ax)
         self._artists: list = []
+        self._strong: list = []
+
+    def compared(self):
+        return self._strong
 
     def update(self, scene):
         for artist in self._artists:
             artist.remove()
-        self._artists = []
+        self._artists, self._strong = [], []
         column, label, log = scene.varied()
         for ax, axis in zip(self.axs, self.axes_of, strict=True):
             ax.set_xlabel(label, fontsize=8.8, color=SOFT)
@@ -100,6 +104,8 @@ class Curves(Picture):
                     **style,
                 )
                 self._artists.append(bar)
+                if k == 0:
+                    self._strong.append(bar.lines[0])
                 lows.append((y - e).min())
                 highs.append((y + e).max())
                 if axis.log:

@@ -4,7 +4,7 @@
 >>> content |= {"link": {"lr": "0.5"}, "numbers": [["loss", "0.25", "exact"]], "lines": {}}
 >>> kept = KeptScene.read("A", json.dumps(content), "Valleys")
 >>> kept.settings(), kept.numbers, kept.query
-('lr 0.5', {'loss': '0.25'}, 'lr=0.5&guess=skip')
+('lr 0.5', {'loss': ('0.25', 'exact')}, 'lr=0.5&guess=skip')
 >>> KeptScene.read("A", json.dumps(content), "Hills")
 Traceback (most recent call last):
     ...
@@ -62,7 +62,7 @@ class KeptScene:
         for name, value in self.link.items():
             if not (name.isidentifier() and WORD.fullmatch(value)):
                 raise ValueError(f"“{name}={value}” is no setting")
-        texts = [text for pair in self.numbers.items() for text in pair]
+        texts = [text for name, pair in self.numbers.items() for text in (name, *pair)]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("a number that is no text")
         for courses in self.courses.values():
@@ -80,8 +80,10 @@ class KeptScene:
         return dict(self.content.get("link", {}))
 
     @property
-    def numbers(self) -> dict[str, str]:
-        return {name: value for name, value, _ in self.content.get("numbers", ())}
+    def numbers(self) -> dict[str, tuple[str, str]]:
+        """By name: the value, and its error or unit."""
+        rows = self.content.get("numbers", ())
+        return {name: (value, remark) for name, value, remark in rows}
 
     @cached_property
     def courses(self) -> dict[str, list[Course]]:
@@ -113,12 +115,12 @@ def table(kept: Sequence[KeptScene]) -> str:
     if not kept:
         return ""
     names = list(dict.fromkeys(name for scene in kept for name in scene.numbers))
-    rows = [("settings", [scene.settings() for scene in kept])]
-    rows += [(name, [scene.numbers.get(name, "") for scene in kept]) for name in names]
+    rows = [("settings", [(scene.settings(), "") for scene in kept])]
+    rows += [(name, [scene.numbers.get(name, ("", "")) for scene in kept]) for name in names]
     head = "".join(f'<th scope="col">{scene.letter}</th>' for scene in kept)
     body = "".join(
         f'<tr><th scope="row">{html.escape(name)}</th>'
-        + "".join(f"<td>{html.escape(value)}</td>" for value in values)
+        + "".join(f"<td>{html.escape(v)}<small>{html.escape(r)}</small></td>" for v, r in values)
         + "</tr>"
         for name, values in rows
     )

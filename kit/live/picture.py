@@ -116,7 +116,8 @@ class Picture:
         return [
             as_course(line)
             for line in self.compared()
-            if line in self.moving and line.get_visible() and len(line.get_xdata())
+            if line.get_visible() and len(line.get_xdata())
+            if line in self.moving or not line.get_animated()
         ]
 
     def point(self, across: float, down: float) -> tuple[Any, float, float] | None:

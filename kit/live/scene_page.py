@@ -24,6 +24,7 @@ class ScenePage(LivePage):
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._defaults = dict(scene.values)
+        self._told = ""
         self._pictures = {key: kind() for key, kind in scene.pictures.items()}
         super().__init__(scene.title, list(scene.pictures), scene.question, scene.beats)
         self._stage.pointable = list(scene.pointable)
@@ -62,6 +63,8 @@ class ScenePage(LivePage):
         self.scene.show(self.prediction.guess)
 
     def do(self, name: str, value: Any) -> None:
+        if self.scene.status == self._told:  # that was about what there was before
+            self.scene.status = ""
         self.scene.do(name, value)
         refused = self.scene.status.startswith("Not done")
         self._knobs.sync(skip=None if refused else name)
@@ -106,7 +109,8 @@ class ScenePage(LivePage):
         return faults
 
     def tell(self, sentence: str) -> None:
-        self.scene.status, self.scene.version = sentence, self.scene.version + 1
+        self._told = self.scene.status = sentence
+        self.scene.version += 1
 
     def columns(self) -> Mapping[str, Sequence[float]]:
         return self.scene.columns()

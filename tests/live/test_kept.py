@@ -200,18 +200,19 @@ def test_what_a_scene_showed_stays_in_its_pictures_and_in_a_table():
     page.handle("pause", None)
     before = {key: page.image(key, still=True) for key in page._keys}
     loss = page._pictures["descent"].line.get_xydata().copy()
-    values = {name: value for name, value, _ in page.scene.numbers()}
+    values = {name: cells for name, *cells in page.scene.numbers()}
     page.handle("keep", None)
     assert page.scene.status.startswith("Kept as run A")
     page.handle("lr", 0.8)
+    assert "Kept" not in page.scene.status
     page.handle("reset", None)
     page.still()
     drawn = {key: page.image(key, still=True) for key in page._keys}
     assert np.array_equal(faint(page._pictures["descent"])["A"], loss)
     assert drawn["descent"] != before["descent"]
     assert b">A<" in page.image("descent", kind="svg") or len(faint(page._pictures["descent"])) == 1
-    for name, value in values.items():
-        assert f"<td>{value}</td>" in page._compared.value, name
+    for name, (value, remark) in values.items():
+        assert f"<td>{value}<small>{remark}</small></td>" in page._compared.value, name
     assert "Kept runs, drawn faint: A (lr 0.4" in page._stage.words
     link = page.shelf.runs[0].query
     page.handle("forget", None)

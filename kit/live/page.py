@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from kit.live.stage import Stage
 
 WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
 SETTLE = 0.3  # seconds: ipywidgets sends what a slider moved to after the messages before it
-WORDS_EVERY = 20  # frames between two descriptions of the pictures
+WORDS_EVERY = 1.0  # seconds between two descriptions of pictures that move
 REFLECT = "What changed in your mind? A sentence is enough. It goes into the file you download."
 TOOLS = {
     "commit": ("This is my guess", "Commit to this guess", "Then the page shows what happens"),
@@ -68,6 +69,7 @@ class LivePage(widgets.VBox):
         self._shown: tuple[int, int] | None = None
         self._answers, self._frames, self._width = 0, 0, WIDTH
         self._images: dict[str, bytes] = {}
+        self._described = time.monotonic()
         self._loop = LiveLoop(self)
         self._stage = Stage(keys, title, self._on_message)
         self._stage.folded = list(self._keys[first:]) if first else []
@@ -408,7 +410,7 @@ class LivePage(widgets.VBox):
         self._frames += 1
         words = self.words()
         self._stage.frame(frame, self._images, words["numbers"], words["phase"])
-        if self._frames % WORDS_EVERY == 0:
+        if time.monotonic() - self._described > WORDS_EVERY:
             self._describe()
             self._stage.address = self.link().query  # for a reload, should the kernel be lost
 
@@ -447,6 +449,7 @@ class LivePage(widgets.VBox):
             pass
 
     def _describe(self) -> None:
+        self._described = time.monotonic()
         self._stage.alts = {key: self.alt(key) for key in self._keys}
         self._stage.words = self.summary() + self.shelf.said()
 

@@ -140,9 +140,11 @@ class Forced(Scene):
         targets = [self.values["scale"] * height for height in self.heights]
         return line_samples(self.values["gap"], targets)
 
+    def wait(self) -> float:
+        return self._due - time.perf_counter()
+
     def advance(self, seconds: float) -> None:
-        wait = self._due - time.perf_counter()
-        if wait > 0:
+        if (wait := self.wait()) > 0:
             time.sleep(min(wait, seconds))
             return
         self._due = time.perf_counter() + EVERY / PACE

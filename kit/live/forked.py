@@ -31,6 +31,7 @@ LAUNCHER = ["-m", "ipykernel_launcher"]
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
 INLINE = "module://matplotlib_inline.backend_inline"  # of a notebook's plots
 LOCK = threading.Lock()  # one fork after the other
+POLITE = 10  # of 19
 NAME = "kit-kernel"  # of the process, in a list of them
 
 
@@ -60,6 +61,7 @@ def make_ready() -> None:
 def serve(arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
     """Be the kernel: what the fork does, until it is told to end."""
     os.setsid()
+    give_way()
     pathlib.Path("/proc/self/comm").write_text(NAME)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
@@ -77,6 +79,16 @@ def serve(arguments: Sequence[str], environment: Mapping[str, str], folder: str)
     kernel.initialize([*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])
     register_comm_target()  # as ipywidgets does where it is imported in a kernel
     kernel.start()
+
+
+def give_way() -> None:
+    """Let the server and the browser go first: they answer a reader, where a kernel computes.
+
+    Linux weighs sessions first, then the processes of one.
+    """
+    os.nice(POLITE)
+    with suppress(OSError):  # a kernel, in the other sense, without sessions' weights
+        pathlib.Path("/proc/self/autogroup").write_text(str(POLITE))
 
 
 def end_with_server() -> None:

@@ -31,8 +31,10 @@ SLOWEST = 1.0  # seconds between frames on a slow link
 LATE = 0.6  # an acknowledgement later than this halves the rate
 QUICK = 0.25  # one earlier than this lets the next frame go before it
 TURNS = 12  # of the event loop between two slices
-SMOOTH, WAITED = 0.1, 0.8  # of the share of a piece of work that is computing; below it, it waited
-SHRINK, GROW, LEAST = 0.96, 0.005, 0.02  # of a session's share of the processor
+OF_LATE = 0.9  # what counts of a piece of work when the next one is done
+WAITED = 0.6  # share of the time that was computing: below it, there was a wait
+SHRINK, GROW, LEAST = 0.97, 0.005, 0.02  # of a session's share of the processor
+STEEP = 0.2  # the longer the wait, the more the share shrinks
 GONE = 10.0  # after so long without one, nobody is watching
 
 
@@ -130,7 +132,8 @@ class Budget:
     """
 
     def __init__(self) -> None:
-        self.share, self._free = 1.0, 1.0
+        self.share = 1.0
+        self._wall = self._cpu = 0.0  # of late
         self._drawn = self._worked = 0.0
 
     def spent(self, wall: float, cpu: float, *, drawing: bool = False) -> float:
@@ -141,11 +144,13 @@ class Budget:
             self._worked += cpu
         if wall <= 0:
             return 0.0
-        self._free += SMOOTH * (min(cpu / wall, 1.0) - self._free)
-        if self._free < WAITED:
-            self.share = max(self.share * SHRINK, LEAST)
+        self._wall, self._cpu = OF_LATE * self._wall + wall, OF_LATE * self._cpu + cpu
+        computing, weight = min(self._cpu / self._wall, 1.0), min(wall / SLICE, 1.0)
+        if computing < WAITED:
+            shrink = min((computing / WAITED) ** STEEP, SHRINK)
+            self.share = max(self.share * shrink**weight, LEAST)
         else:
-            self.share = min(self.share + GROW, 1.0)
+            self.share = min(self.share + GROW * weight, 1.0)
         return cpu * (1 / self.share - 1)
 
     def may_draw(self) -> bool:
@@ -161,6 +166,7 @@ class Show(Protocol):
 
     def handle(self, name: str, value: Any) -> None: ...
     def running(self) -> bool: ...
+    def wait(self) -> float: ...  # seconds until there is work; it may be none
     def work(self, seconds: float) -> None: ...
     def draw(self) -> Iterator[None]: ...  # one picture of the next frame at a time
     def send(self, frame: int) -> None: ...
@@ -262,6 +268,10 @@ class LiveLoop:
                 if next(pictures, "all") == "all":
                     pictures = None
                     self.show.send(self.pacer.send())
+            elif (wait := self.show.wait()) > 0:
+                self.budget.begin()  # it has had all the training that it wanted
+                await self._rest(min(wait, SLICE))
+                continue
             else:
                 self.show.work(SLICE)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

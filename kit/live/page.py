@@ -254,6 +254,10 @@ class LivePage(widgets.VBox):
         """A saved run came from a file: do what else it asks for, and say so."""
         return f"Loaded as run {run.letter}: {run.settings()}."
 
+    def wait(self) -> float:
+        """Seconds until there is work, for a page that goes at a pace."""
+        return 0.0
+
     def stop(self) -> None:
         """Whatever runs or is being worked on stops."""
         raise NotImplementedError

@@ -148,9 +148,11 @@ class Parabola(Scene):
         self.values["x"], self.values["y"] = near
         self.changed("x")
 
+    def wait(self) -> float:
+        return self._due - time.perf_counter()
+
     def advance(self, seconds: float) -> None:
-        wait = self._due - time.perf_counter()
-        if wait > 0:
+        if (wait := self.wait()) > 0:
             time.sleep(min(wait, seconds))
             return
         self._due = time.perf_counter() + TEMPO

@@ -118,6 +118,10 @@ class Scene:
     def advance(self, seconds: float) -> None:
         """Go on for about this long; called while `running` or `working`."""
 
+    def wait(self) -> float:
+        """Seconds until there is something to advance, for a scene that goes at a pace."""
+        return 0.0
+
     def answer(self) -> str | float:
         """What is right, computed."""
         raise NotImplementedError

@@ -127,6 +127,9 @@ class ScenePage(LivePage):
     def running(self) -> bool:
         return self.scene.running or self.scene.working
 
+    def wait(self) -> float:
+        return self.scene.wait()
+
     def work(self, seconds: float) -> None:
         self.scene.work(seconds)
 

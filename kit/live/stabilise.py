@@ -265,9 +265,11 @@ class Stabilise(Scene):
         if grew < 1:
             self.status += " Freeze it above the dashed line of 2/η to see |x| grow."
 
+    def wait(self) -> float:
+        return self._due - time.perf_counter()
+
     def advance(self, seconds: float) -> None:
-        wait = self._due - time.perf_counter()
-        if wait > 0:
+        if (wait := self.wait()) > 0:
             time.sleep(min(wait, seconds))
             return
         self._due = time.perf_counter() + 1 / A_SECOND[self.values["what"]]

@@ -48,6 +48,13 @@ CLOCK = """
 """
 FORGET = "() => { kitKeys.length = kitFrames.length = kitNumbers.length = kitMoved = 0; }"
 COUNTED = "() => performance.now() - kitCounted > 300"
+# Pictures of one frame come within a few milliseconds.
+RATE = """
+() => {
+  const frames = kitFrames.filter((at, i) => i === 0 || at - kitFrames[i - 1] > 8);
+  return 1000 * (frames.length - 1) / (frames.at(-1) - frames[0]) || 0;
+}
+"""
 # Something has come, and then nothing more.
 AT_REST = """
 () => kitMoved > 0 && performance.now() - kitMoved > 1500
@@ -104,7 +111,7 @@ def preheating(page):
 def visited(page):
     """One visit: the question skipped, Run, ten seconds, the slider; then its kernel, at rest.
 
-    first frame, p95: seconds; private, shared: MB.
+    first frame, p95: seconds; rate: frames a second; private, shared: MB.
     """
     with served() as server, chromium() as browser:
         _, opened = load(browser, server, page)
@@ -113,12 +120,13 @@ def visited(page):
         opened.evaluate(CLOCK)
         live.press("skip")
         rest(live)
-        first = run_for_a_while(live)
+        first, rate = run_for_a_while(live)
         took = presses(live, page)
         opened.wait_for_function(AT_REST, timeout=REST)
         memory = psutil.Process(kernel.pid).memory_full_info()
     return {
         "first frame": first / 1000,
+        "rate": rate,
         "p95": sorted(took)[int(0.95 * PRESSES)] / 1000,
         "private": memory.uss / 2**20,
         "shared": (memory.rss - memory.uss) / 2**20,
@@ -131,16 +139,20 @@ def rest(live):
 
 
 def run_for_a_while(live):
-    """Milliseconds from Run to the first moving frame; a run that does not end is paused."""
+    """Milliseconds from Run to the first moving frame, and frames a second from there on.
+
+    A run that does not end is paused.
+    """
     live.page.evaluate(FORGET)
     live.press("run")
     live.page.wait_for_function("() => kitFrames.length > 0")
     first = live.page.evaluate("() => kitFrames[0] - kitKeys[0]")
     live.page.wait_for_timeout(RUN)
+    rate = live.page.evaluate(RATE)
     if live.control("run").inner_text() == "Pause":
         live.press("run")
     rest(live)
-    return first
+    return first, rate
 
 
 def presses(live, page):
@@ -199,6 +211,13 @@ def first_frame():
     return slowest(lambda page: visited(page)["first frame"], LIVE, "s", "{:.2f}")
 
 
+def moving():
+    """Frames a second on the slowest page of those whose run is not over at once."""
+    pages = [page for page in LIVE if visited(page)["rate"] > 0]
+    _, text = slowest(lambda page: visited(page)["rate"], pages, "a second", "{:.0f}")
+    return min(visited(page)["rate"] for page in pages), text
+
+
 def answers():
     value, text = slowest(lambda page: visited(page)["p95"], SLIDERS, "ms", "{:.0f}", 1000)
     made = ", ".join(f"{page}: {1000 * visited(page)['p95']:.0f}" for page in REMAKES)
@@ -216,6 +235,7 @@ FIGURES = (
     Figure("picture visible on each page, cold", cold, lambda v: v <= 6),
     Figure("picture visible on each page, preheated kernel", preheated, lambda v: v <= 1.5),
     Figure("first moving frame after Run, each page that has one", first_frame, lambda v: v <= 0.5),
+    Figure("moving frames, each page that has some", moving, lambda v: v >= 2),
     Figure("a slider of each page to its numbers, p95", answers, lambda v: v <= 0.15),
     Figure("memory of each page's kernel after a visit", memory, lambda v: v < 400),
 )

@@ -14,11 +14,14 @@ PHONE = {"width": 390, "height": 844}
 def test_at_rest_a_page_shows_what_it_came_to_also_the_second_time(visit, voila_server):
     seen = visit(voila_server.url("01_step_too_big.ipynb"))
     live = LivePage(seen.page)
-    for _ in range(2):
+    frames = live.root.locator("canvas.kit-moving").first
+    for shown in (0, 30):
         live.press("run")
         live.expect_value("step t", re.compile(r"^[1-5]?\d$"))
         live.expect_status("60 steps.")
         live.expect_value("step t", "60")
+        moved = int(frames.get_attribute("data-frame"))
+        assert moved > shown + 30  # of some hundred
         for canvas in live.root.locator("canvas.kit-moving").all():
             expect(canvas).to_be_hidden()
     seen.check()

@@ -155,7 +155,6 @@ def pause(page, keys, live):
 def run_and_turn(page, keys, live):
     """Run, pause, turn what the page is about: numbers and descriptions follow."""
     numbers, run = live.root.locator(".kit-numbers"), live.root.locator("button.kit-c-run")
-    alts = page.evaluate(ALTS)
     if run.count():
         keys.tab_to("button.kit-c-run")
         if "kit-on" not in run.get_attribute("class"):
@@ -167,7 +166,7 @@ def run_and_turn(page, keys, live):
                 arg=before,
             )
         pause(page, keys, live)
-    before = numbers.inner_text()
+    before, alts = numbers.inner_text(), page.evaluate(ALTS)
     keys.tab_to(MAIN)
     at_the_end = "document.activeElement.ariaValueNow === document.activeElement.ariaValueMax"
     if page.evaluate("document.activeElement.matches('select')"):

@@ -99,6 +99,7 @@ class Explorer(LivePage):
         self._pictures = {key: PICTURES[key]() for key in panels if key in PICTURES}
         self._epoch = self.session.epoch
         self._stale: set[str] = set()
+        self._told = ""
         super().__init__("Sharpness while a network learns", panels, question, beats, first)
         self._controls = Controls(self.session, self._loop.mailbox.put, controls)
         self._lay_out(self._controls.box, self._controls.names())
@@ -232,8 +233,12 @@ class Explorer(LivePage):
         return table(runs)
 
     def tell(self, sentence: str) -> None:
+        self._told = self.session.status = sentence
+        self.session.version += 1
+
+    def tell_of_link(self, sentence: str) -> None:
         self.session.note = sentence
-        self.session.status, self.session.version = sentence, self.session.version + 1
+        self.tell(sentence)
 
     def reveal(self) -> None:
         """The stored run, faint, to its end, with the threshold and the guess."""
@@ -256,7 +261,7 @@ class Explorer(LivePage):
             marks=session.marks(),
             labels=labels,
             since=session.forked_at,
-            kept={run.letter: run.columns for run in self.shelf.runs},
+            kept={run.letter: run.columns for run in self.compared},
             width=width,
             still=still,
             kind=kind,
@@ -265,6 +270,8 @@ class Explorer(LivePage):
 
     def do(self, name: str, value: Any) -> None:
         session = self.session
+        if session.status == self._told:  # that was about what there was before
+            session.status = ""
         if name == "toggle":
             name = "pause" if session.running else "run"
         if name == "preset":

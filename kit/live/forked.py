@@ -17,9 +17,11 @@ import asyncio
 import multiprocessing
 import os
 import pathlib
+import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import ModuleType
@@ -84,11 +86,23 @@ def serve(arguments: Sequence[str], environment: Mapping[str, str], folder: str)
 def give_way() -> None:
     """Let the server and the browser go first: they answer a reader, where a kernel computes.
 
-    Linux weighs sessions first, then the processes of one.
+    Linux weighs sessions first, then the processes of one. It lets a user weigh one session in
+    0.1 s, so where many kernels start at once some have to ask again.
     """
-    os.nice(POLITE)
-    with suppress(OSError):  # a kernel, in the other sense, without sessions' weights
-        pathlib.Path("/proc/self/autogroup").write_text(str(POLITE))
+
+    def weigh_session() -> None:
+        for _ in range(50):
+            try:
+                pathlib.Path("/proc/self/autogroup").write_text(str(POLITE))
+                return
+            except BlockingIOError:
+                time.sleep(random.uniform(0.1, 0.5))
+            except OSError:  # no such weights here
+                return
+
+    with suppress(OSError):
+        os.nice(POLITE)
+    threading.Thread(target=weigh_session, daemon=True).start()
 
 
 def end_with_server() -> None:

@@ -29,7 +29,6 @@ from kit.live.text import short
 from kit.presets import RunConfig
 
 FORMAT = "sharpness-kit run 1"
-LETTERS = "ABCDEF"  # so many runs are kept at once
 SYMBOLS = {"lr": "η", "batch_size": "b", "momentum": "β", "weight_decay": "μ", "sam_radius": "ρ"}
 SYMBOLS |= {"n_train": "n", "hidden": "widths", "loss": "loss", "mixup": "a"}
 HEAD = ("run", "settings", "step t", "loss", "sharpness λ", "max ‖J‖₂", "gap of the loss")
@@ -47,7 +46,7 @@ class KeptRun:
         """The run of a file; ValueError that says what is wrong with it, and what to take."""
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"this is no saved run: it is not JSON ({error})") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(
@@ -56,35 +55,29 @@ class KeptRun:
         run = cls(letter, content)
         try:
             run._check()
-        except (KeyError, TypeError, AttributeError) as error:
-            what = f"{type(error).__name__}: {error}"
-            raise ValueError(f"this saved run is damaged ({what}); download it anew") from None
+        except Exception as error:  # whatever a damaged file may lead to
+            raise damaged(error) from None
         return run
 
     def _check(self) -> None:
         columns = self.columns
         rows = {len(column) for column in columns.values()}
         if len(rows) != 1 or not 1 <= rows.pop() <= MOST + 1:
-            raise ValueError(
-                f"this saved run is damaged: its columns are not as long as each other, "
-                f"of 1 to {MOST + 1} rows"
-            )
-        numbers = (v for column in columns.values() for v in column)
-        if not all(isinstance(v, (int, float)) for v in numbers):
-            raise ValueError("this saved run is damaged: its history holds more than numbers")
+            raise ValueError(f"its columns are not as long as each other, of 1 to {MOST + 1} rows")
         if columns["step"] != [float(k) for k in range(len(columns["step"]))]:
-            raise ValueError("this saved run is damaged: its steps do not count from 0")
+            raise ValueError("its steps do not count from 0")
         missing = {"loss"} - set(columns) or {"data", "diverged"} - set(self.content)
         if missing:
             raise KeyError(missing.pop())
-        self.row()  # whatever else it needs
+        table([self]).encode()  # whatever else it needs
 
     @cached_property
     def columns(self) -> dict[str, list[float]]:
         """The history; what was not measured is NaN."""
         history = self.content["history"]
         return {
-            name: [math.nan if v is None else v for v in column] for name, column in history.items()
+            name: [math.nan if v is None else v + 0.0 for v in column]
+            for name, column in history.items()
         }
 
     @property
@@ -150,6 +143,12 @@ class KeptRun:
     def _last(self, name: str) -> float:
         values = self.columns.get(name, ())
         return next((float(v) for v in reversed(values) if math.isfinite(v)), math.nan)
+
+
+def damaged(error: Exception) -> ValueError:
+    """What is said of a file in which something went wrong."""
+    what = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+    return ValueError(f"this saved run is damaged ({what[:120]}); download it anew")
 
 
 def _fixed(value: Any) -> Any:

@@ -22,9 +22,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from kit.live.address import WORD
 from kit.live.faint import Course
-from kit.live.kept import again
+from kit.live.kept import again, damaged
 
 FORMAT = "sharpness-kit scene 1"
 LONGEST = 100_000  # points of a line
@@ -43,7 +42,7 @@ class KeptScene:
         try:
             content = json.loads(text)
             saved_on = content["page"] if content["format"] == FORMAT else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             saved_on = None
         if not isinstance(saved_on, str):
             raise ValueError("this is no run.json of a download")
@@ -52,27 +51,20 @@ class KeptScene:
         kept = cls(letter, content)
         try:
             kept._check()
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            what = f"{type(error).__name__}: {error}"
-            raise ValueError(f"this saved run is damaged ({what}); download it anew") from None
+        except Exception as error:  # whatever a damaged file may lead to
+            raise damaged(error) from None
         return kept
 
     def _check(self) -> None:
-        dict(self.content["settings"])
-        for name, value in self.link.items():
-            if not (name.isidentifier() and WORD.fullmatch(value)):
-                raise ValueError(f"“{name}={value}” is no setting")
-        texts = [text for name, pair in self.numbers.items() for text in (name, *pair)]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("a number that is no text")
+        if not isinstance(self.content["settings"], dict):
+            raise TypeError("settings that have no names")
+        table([self]).encode()
         for courses in self.courses.values():
             for course in courses:
                 if not isinstance(course.axes, int) or not isinstance(course.shows, str):
                     raise TypeError("a line without axes")
-                if len(course.x) != len(course.y) or len(course.x) > LONGEST:
-                    raise ValueError(f"a line takes as many x as y, {LONGEST} at most")
-                if not all(isinstance(v, (int, float)) for v in (*course.x, *course.y)):
-                    raise TypeError("a line of more than numbers")
+                if not 1 <= len(course.x) == len(course.y) <= LONGEST:
+                    raise ValueError(f"a line takes as many x as y, 1 to {LONGEST}")
 
     @property
     def link(self) -> dict[str, str]:
@@ -90,7 +82,7 @@ class KeptScene:
         """The lines, by picture; what was not computed is NaN."""
         return {
             key: [
-                Course(line["axes"], line["shows"], *(_floats(line[n]) for n in "xy"))
+                Course(max(line["axes"], 0), line["shows"], *(_floats(line[n]) for n in "xy"))
                 for line in lines
             ]
             for key, lines in self.content.get("lines", {}).items()
@@ -103,11 +95,13 @@ class KeptScene:
 
     def settings(self) -> str:
         """What was set otherwise than at the start."""
-        return ", ".join(f"{name} {value}" for name, value in self.link.items()) or "as at first"
+        named = self.content.get("labels", {})
+        parts = (f"{named.get(name, name)} {value}" for name, value in self.link.items())
+        return ", ".join(parts) or "as at first"
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:
-    return [math.nan if v is None else v for v in values]
+    return [math.nan if v is None else v + 0.0 for v in values]
 
 
 def table(kept: Sequence[KeptScene]) -> str:

@@ -118,10 +118,11 @@ class Pacer:
 class Budget:
     """A session's share of the processor, found as TCP finds its share of a line.
 
-    A piece of work that took longer than its own computing had to wait for other sessions: then the
-    share shrinks by a part of itself, else it grows by a little. So all come to have equal shares,
-    and together leave the processor free enough to answer a slider at once. Pictures get half of it
-    at most: the frame rate falls before the training starves.
+    A piece of work that took much longer than its own computing had to wait for other sessions:
+    then the share shrinks by a part of itself, else it grows by a little. So all come to have equal
+    shares, and a piece of work does not take many times its computing, which a slider would have to
+    wait for. Where training wants all it can get, pictures get half of that at most: the frame rate
+    falls before the training starves.
 
     >>> budget = Budget()
     >>> budget.spent(wall=0.02, cpu=0.02), budget.share  # alone: no rest

@@ -1,23 +1,29 @@
 // The runs that a reader keeps outlive a reload: the browser's database holds them under the name
-// of this tab and this page, for a week. Where there is no database, a reload forgets them.
+// of this tab, this page and the widget's place on it, for a week.
 
 const WEEK = 7 * 24 * 3600 * 1000;
 
 function keptRuns() {
+  const page = document.documentElement.dataset;
+  const place = Number(page.kitPages ?? 0);
+  page.kitPages = place + 1;
   const answered = (request) =>
     new Promise((resolve, reject) => {
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error);
     });
   const open = async () => {
-    const name = sessionStorage.getItem("kit-tab") ?? String(Math.random()).slice(2);
-    sessionStorage.setItem("kit-tab", name);
+    const tab = sessionStorage.getItem("kit-tab") ?? String(Math.random()).slice(2);
+    sessionStorage.setItem("kit-tab", tab);
     const request = indexedDB.open("kit", 1);
-    request.onupgradeneeded = () =>
-      request.result.createObjectStore("kept", { keyPath: ["owner", "letter"] });
-    return { base: await answered(request), owner: `${name} ${location.pathname}` };
+    request.onupgradeneeded = () => {
+      const store = request.result.createObjectStore("kept", { keyPath: ["owner", "letter"] });
+      store.createIndex("at", "at");
+    };
+    return { base: await answered(request), owner: `${tab} ${location.pathname} ${place}` };
   };
   const opened = open();
+  // What the request answers; undefined where there is no database.
   async function use(what) {
     try {
       const { base, owner } = await opened;
@@ -28,17 +34,18 @@ function keptRuns() {
       return undefined;
     }
   }
+  async function forgetOld() {
+    const old = IDBKeyRange.upperBound(Date.now() - WEEK);
+    const keys = (await use((store) => store.index("at").getAllKeys(old))) ?? [];
+    for (const key of keys) await use((store) => store.delete(key));
+  }
   return {
     remember: (letter, text) =>
       use((store, _, owner) => store.put({ owner, letter, text, at: Date.now() })),
     forget: () => use((store, mine) => store.delete(mine)),
     async all() {
-      const { owner } = await opened.catch(() => ({}));
-      const every = (await use((store) => store.getAll())) ?? [];
-      for (const run of every.filter(({ at }) => Date.now() - at > WEEK)) {
-        await use((store) => store.delete([run.owner, run.letter]));
-      }
-      return every.filter((run) => run.owner === owner);
+      await forgetOld();
+      return (await use((store, mine) => store.getAll(mine))) ?? [];
     },
   };
 }

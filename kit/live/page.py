@@ -39,7 +39,7 @@ TOOLS = {
     "keep": (
         "Keep this run",
         "Keep this run",
-        "It stays in the pictures and in a table, to compare; also when the page is reloaded",
+        "It stays in the pictures and in a table, to compare",
     ),
     "forget": ("Forget kept runs", "Forget the kept runs", "They leave the pictures"),
     "load": ("Load", "Load a saved run", "The run.json of a download"),
@@ -78,6 +78,7 @@ class LivePage(widgets.VBox):
         self.prediction.skipped = question is None
         self._beats, self._beat = tuple(beats), -1
         self.shelf = Shelf(self.read_kept)
+        self._back: list[str] = []  # what became of the runs that the browser had kept
         self._link = Link()  # that the page was opened with
         self._waiting = False  # whether its settings wait for the guess
 
@@ -266,6 +267,10 @@ class LivePage(widgets.VBox):
         """Make this the status."""
         raise NotImplementedError
 
+    def tell_of_link(self, sentence: str) -> None:
+        """Make this the status, and say it again where the link's run has come to its end."""
+        self.tell(sentence)
+
     # What the reader does (kit.live.loop.Show).
 
     def handle(self, name: str, value: Any) -> None:
@@ -279,8 +284,10 @@ class LivePage(widgets.VBox):
             self._stage.hand_over("sharpness-kit.zip", "application/zip", self.files())
         elif name == "share":
             self._stage.share(self.link().without_guess().query)
-        elif name in ("keep", "forget", "load") or name.startswith("restore "):
-            self._shelve(*name.split(maxsplit=1), value)
+        elif name in ("keep", "forget", "load"):
+            self._shelve(name, value)
+        elif name.startswith("restore "):
+            self._shelve("restore", value)
         elif name == "address":
             self._open(Link.read(str(value)))
         elif name == "lecture":
@@ -318,11 +325,16 @@ class LivePage(widgets.VBox):
             self.show_controls()
             self._say(self.words())
 
-    def _shelve(self, name: str, *value: Any) -> None:
+    @property
+    def compared(self) -> Sequence[Any]:
+        """The kept runs that are drawn: none before the reader has guessed."""
+        return () if self.prediction.open else self.shelf.runs
+
+    def _shelve(self, name: str, value: Any) -> None:
         """Keep a run, or forget all; what cannot be kept is refused, and says why."""
-        refused = {"keep": "Not kept", "load": "Not loaded", "restore": "Not brought back"}
+        refused = {"keep": "Not kept", "load": "Not loaded"}
         try:
-            self.tell(getattr(self, f"_{name}")(*value))
+            self.tell(getattr(self, f"_{name}")(value))
         except ValueError as error:
             self.tell(f"{refused[name]}: {error}.")
         self._compared.value = self.table_of(self.shelf.runs)
@@ -331,20 +343,34 @@ class LivePage(widgets.VBox):
 
     def _keep(self, _: None) -> str:
         run = self.shelf.put(self.kept_now(self.shelf.free_letter()))
-        self._stage.remember(run.letter, text_of(run))
-        return f"Kept as run {run.letter}. Change something, and compare."
+        return f"Kept as run {run.letter}. Change something, and compare.{self._remember(run)}"
+
+    def _remember(self, run: Kept) -> str:
+        """Give it to the browser for a reload; what to say where that cannot be."""
+        text = text_of(run)
+        if not self.shelf.outlives(run, text):
+            return " It is too long to outlive a reload."
+        self._stage.remember(run.letter, text)
+        return ""
 
     def _load(self, text: bytes) -> str:
         run = self.shelf.read(self.shelf.free_letter(), text)
         if self.prediction.open:
             self._done_asking(None)
         self.shelf.put(run)
-        self._stage.remember(run.letter, text_of(run))
-        return self.loaded(run)
+        return f"{self.loaded(run)}{self._remember(run)}"
 
-    def _restore(self, letter: str, text: str) -> str:
-        run = self.shelf.restore(letter, text)
-        return f"Run {run.letter}, which you kept, is back."
+    def _restore(self, kept: tuple[str, str]) -> str:
+        letter, text = kept
+        try:
+            run = self.shelf.restore(letter, text)
+        except ValueError as error:
+            self._back.append(f"Run {letter[:1]}, which you kept, could not come back: {error}.")
+        else:
+            self._back.append(f"Run {run.letter}, which you kept, is back.")
+            if run.letter != letter:
+                self._remember(run)
+        return " ".join(self._back)
 
     def _forget(self, _: None) -> str:
         self.shelf.clear()
@@ -386,7 +412,7 @@ class LivePage(widgets.VBox):
         self._waiting = False
         said = not_taken([*self._link.faults, *self.follow(self._link.settings)])
         if said:
-            self.tell(said)
+            self.tell_of_link(said)
 
     def _go_to_beat(self, index: int) -> None:
         if not self._beats:
@@ -455,7 +481,8 @@ class LivePage(widgets.VBox):
     def _describe(self) -> None:
         self._described = time.monotonic()
         self._stage.alts = {key: self.alt(key) for key in self._keys}
-        self._stage.words = self.summary() + self.shelf.said()
+        kept = "" if self.prediction.open else self.shelf.said()
+        self._stage.words = self.summary() + kept
 
     def _say(self, words: Mapping[str, Any]) -> None:
         self._stage.broken = words["broken"]
@@ -483,7 +510,8 @@ class LivePage(widgets.VBox):
             place = float(content["across"]), float(content["down"])
             self._loop.mailbox.put(f"point {content['key']}", place)
         elif kind == "kept":
-            self._loop.mailbox.put(f"restore {content.get('letter')}", str(content.get("text")))
+            kept = str(content.get("letter")), str(content.get("text"))
+            self._loop.mailbox.put(f"restore {kept[0]}", kept)
         elif kind == "address":
             self._loop.mailbox.put("address", content.get("query", ""))
         elif kind == "beat":

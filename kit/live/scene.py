@@ -43,8 +43,12 @@ class Control:
     shows: str = ""
 
     def text(self, value: Any) -> str:
-        """A value as a link writes it."""
-        return f"{value:.12g}" if isinstance(value, float) else str(value)
+        """A value as a link writes it, in one word.
+
+        >>> Control("method", "method", "the method").text("heavy ball")
+        'heavy-ball'
+        """
+        return f"{value:.12g}" if isinstance(value, float) else str(value).replace(" ", "-")
 
     def parse(self, text: str) -> Any:
         """The value that a link writes so; ValueError that says which there are.

@@ -38,7 +38,7 @@ class ScenePage(LivePage):
         width = WIDTH if still else self._width
         notes = None if kind is None else self.notes()
         picture = self._pictures[key]
-        picture.faint.show({run.letter: run.courses.get(key, ()) for run in self.shelf.runs})
+        picture.faint.show({run.letter: run.courses.get(key, ()) for run in self.compared})
         return picture.encode(self.scene, still=still, kind=kind, width=width, notes=notes)
 
     def alt(self, key: str) -> str:
@@ -121,7 +121,8 @@ class ScenePage(LivePage):
 
     def content(self) -> dict[str, Any]:
         lines = {key: picture.courses(self.scene) for key, picture in self._pictures.items()}
-        seen = {"numbers": self.scene.numbers(), "lines": lines}
+        labels = {control.name: control.label for control in self.scene.controls}
+        seen = {"numbers": self.scene.numbers(), "lines": lines, "labels": labels}
         return super().content() | plain(seen)
 
     def running(self) -> bool:
@@ -147,7 +148,8 @@ class ScenePage(LivePage):
         texts = {c.name: c.text(saved[c.name]) for c in self.scene.controls if c.name in saved}
         self.scene.do("reset")
         faults = self.follow(texts)
-        return f"Loaded as run {run.letter}; the controls are as in it. {not_taken(faults, 'file')}"
+        said = f"Loaded as run {run.letter}; the controls are as in it."
+        return f"{said} {not_taken(faults, 'file')}".strip()
 
     def stop(self) -> None:
         self.scene.running = self.scene.working = False

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from kit.live.export import plain
-from kit.live.kept import LETTERS
+
+LETTERS = tuple("ABCDEF")  # so many runs are kept at once
+LONGEST = 8_000_000  # letters that a page takes back: a message of 10 MB ends its connection
 
 
 class Kept(Protocol):
@@ -51,6 +53,14 @@ class Shelf:
         taken = letter not in LETTERS or any(run.letter == letter for run in self.runs)
         return self.put(self.read(free if taken else letter, text))
 
+    def outlives(self, run: Kept, text: str) -> bool:
+        """Whether the browser can bring it back."""
+        try:
+            self.read(run.letter, text)
+        except ValueError:
+            return False
+        return len(text) <= LONGEST
+
     def clear(self) -> None:
         self.runs = []
 
@@ -61,7 +71,9 @@ class Shelf:
     def said(self) -> str:
         """A sentence for who cannot see the pictures; "" where nothing is kept."""
         kept = ", ".join(f"{run.letter} ({run.settings()})" for run in self.runs)
-        return f" Kept runs, drawn faint: {kept}." if kept else ""
+        return (
+            f" Kept runs, in the table, and faint where they have a line: {kept}." if kept else ""
+        )
 
 
 def text_of(run: Kept) -> str:

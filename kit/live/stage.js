@@ -162,7 +162,7 @@ function render({ model, el }) {
     if (content.type === "file") return handOver(content, buffers[0]);
     if (content.type === "look") return lookAt(content.key);
     if (content.type === "share") return share(content.query);
-    if (content.type === "remember") return kept?.remember(content.letter, content.text);
+    if (content.type === "remember") return remember(content);
     if (content.type === "forget") return kept?.forget();
     showNumbers(content.numbers);
     write(phase, content.phase);
@@ -183,10 +183,16 @@ function render({ model, el }) {
   const addressOf = (query) => location.origin + location.pathname + (query ? `?${query}` : "");
   const kept = served ? keptRuns() : null;
   async function beAsBefore() {
-    for (const { letter, text } of await kept.all()) model.send({ type: "kept", letter, text });
-    if (location.search.length > 1) {
-      model.send({ type: "address", query: location.search.slice(1) });
-    }
+    const query = location.search.slice(1);
+    const back = kept.all().then((runs) => {
+      for (const { letter, text } of runs) model.send({ type: "kept", letter, text });
+    });
+    await Promise.race([back, new Promise((resolve) => setTimeout(resolve, 1000))]);
+    if (query) model.send({ type: "address", query });
+  }
+  async function remember({ letter, text }) {
+    if (!kept || (await kept.remember(letter, text)) !== undefined) return;
+    said.textContent = "This browser forgets kept runs when the page is reloaded.";
   }
   if (served) beAsBefore();
   model.on("change:address", () => {

@@ -42,6 +42,7 @@ def kept(live):
 def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, name):
     seen = visit(voila_server.url(notebook) + "?guess=skip")
     page, live = seen.page, LivePage(seen.page, skip=False)
+    expect(live.button("Keep this run")).to_be_visible()
     live.press("keep")
     expect(kept(live)).to_have_text(["A"])
     live.keys(name, "ArrowRight", "ArrowRight")
@@ -59,6 +60,7 @@ def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, 
     tab = page.context.new_page()  # has its own
     tab.goto(page.url)
     other = LivePage(tab, skip=False)
+    expect(other.button("Keep this run")).to_be_visible()
     other.press("keep")
     expect(kept(other)).to_have_text(["A"])
 
@@ -66,6 +68,7 @@ def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, 
     expect(kept(live)).to_have_count(0)
     page.reload()
     live = LivePage(page, skip=False)
+    expect(live.button("Keep this run")).to_be_visible()
     live.press("keep")
     expect(kept(live)).to_have_text(["A"])
     seen.check()

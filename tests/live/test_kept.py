@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.live import Explorer, ScenePage
-from kit.live.address import Link
+from kit.live.address import WORD, Link
 from kit.live.faint import Course
-from kit.live.kept import LETTERS, KeptRun, table
-from kit.live.kept_scene import KeptScene
+from kit.live.kept import KeptRun, table
 from kit.live.panels import Panel
 from kit.live.parabola import Parabola
 from kit.live.picture import Picture
+from kit.live.shelf import LETTERS, text_of
 from tests.live.scenes import SCENES
 
 
@@ -108,10 +108,19 @@ def test_a_file_of_something_else_is_refused_and_nothing_is_lost(text):
         "history": {**content["history"], "loss": ["a"] * len(content["history"]["loss"])},
     }
     unknown = {**content, "config": {**content["config"], "dataset": 7, "hidden": "x"}}
-    for bad in (b"", b"\x89PNG", b"[]", b"{}", b'{"format": "sharpness-kit run 1"}'):
+    huge = {**content, "history": {**content["history"], "loss": [10**400] * (steps + 1)}}
+    for bad in (b"", b"\x89PNG", b"[]", b"{}", b'{"format": "sharpness-kit run 1"}', b"[" * 10**5):
         page.handle("load", bad)
         assert page.session.status.startswith("Not loaded: this ")
-    for bad in (short, words, {**content, "history": {}}, {**content, "interventions": [3]}):
+    alien = {**content, "config": {**content["config"], "dataset": "\ud800"}}
+    for bad in (
+        short,
+        words,
+        huge,
+        alien,
+        {**content, "history": {}},
+        {**content, "interventions": [3]},
+    ):
         page.handle("load", json.dumps(bad).encode())
         assert "damaged" in page.session.status
     page.handle("load", json.dumps(unknown).encode())
@@ -154,9 +163,12 @@ def test_a_run_that_the_browser_remembers_comes_back_with_its_letter(text):
         assert old.columns["loss"] == new.columns["loss"]
     assert again._compared.value == page._compared.value
     again._on_message({"type": "kept", "letter": "C", "text": "{}"})
-    assert again.session.status.startswith("Not brought back: this ")
-    again._on_message({"type": "kept", "letter": "A<b>", "text": text.decode()})
-    assert [run.letter for run in again.shelf.runs] == ["A", "B", "C"]
+    said = again.session.status  # all of them, in one
+    assert "Run A, which you kept, is back." in said
+    assert "Run C, which you kept, could not come back: this " in said
+    for letter in ("A<b>", "", "AB"):
+        again._on_message({"type": "kept", "letter": letter, "text": text.decode()})
+    assert [run.letter for run in again.shelf.runs] == ["A", "B", "C", "D", "E"]
     again.handle("forget", None)
     assert again.shelf.runs == []
 
@@ -180,9 +192,24 @@ def test_a_scene_comes_back_from_its_file():
     older = {name: content[name] for name in ("format", "page", "settings", "history")}
     other.handle("load", json.dumps(older).encode())  # of before lines were kept
     assert other.scene.values == page.scene.values
-    for name, bad in {"numbers": [1], "lines": {"valley": [{}]}, "link": {"lr": "<b>"}}.items():
+    values = dict(other.scene.values)
+    line = {**content["lines"]["descent"][0], "x": [0.0], "y": [1.0]}
+    wrong = [{}, line | {"x": []}, line | {"x": [], "y": []}, line | {"y": [10**400]}]
+    wrong += [line | {"axes": "0"}, line | {"y": ["1"]}, line | {"x": None}]
+    for name, bad in [
+        ("numbers", [1]),
+        ("numbers", [["loss", 1, ""]]),
+        ("link", ["eta"]),
+        ("settings", ["lr"]),
+        *(("lines", {"descent": [each]}) for each in wrong),
+    ]:
         other.handle("load", json.dumps(content | {name: bad}).encode())
-        assert "damaged" in other.scene.status
+        assert "damaged" in other.scene.status, (name, bad)
+    other.handle("load", b"[" * 10**5)
+    assert "no run.json" in other.scene.status
+    assert other.scene.values == values
+    assert len(other.shelf.runs) == 2
+    other.still()
 
 
 def faint(picture):
@@ -210,10 +237,14 @@ def test_what_a_scene_showed_stays_in_its_pictures_and_in_a_table():
     drawn = {key: page.image(key, still=True) for key in page._keys}
     assert np.array_equal(faint(page._pictures["descent"])["A"], loss)
     assert drawn["descent"] != before["descent"]
-    assert b">A<" in page.image("descent", kind="svg") or len(faint(page._pictures["descent"])) == 1
+    page.handle("lr", 0.5)
+    with_a = page.image("descent", kind="svg").count(b"<path")
+    run = page.shelf.runs.pop()
+    assert page.image("descent", kind="svg").count(b"<path") < with_a
+    page.shelf.put(run)
     for name, (value, remark) in values.items():
         assert f"<td>{value}<small>{remark}</small></td>" in page._compared.value, name
-    assert "Kept runs, drawn faint: A (lr 0.4" in page._stage.words
+    assert "faint where they have a line: A (learning rate η 0.4" in page._stage.words
     link = page.shelf.runs[0].query
     page.handle("forget", None)
     page.still()
@@ -226,26 +257,44 @@ def test_what_a_scene_showed_stays_in_its_pictures_and_in_a_table():
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_every_scene_can_be_kept_and_stays_as_it_was_under_other_settings(scene):
+def test_every_scene_can_be_kept_at_any_end_and_comes_back(scene):
     """Whatever is turned, a kept line is drawn with the points it had, on axes of the same kind."""
     page = ScenePage(scene())
     page.handle("skip", None)
-    page.handle("keep", None)
-    (run,) = page.shelf.runs
-    again = KeptScene.read("A", json.dumps(run.content), page.scene.title)
-    assert (again.numbers, again.link) == (run.numbers, run.link)
     for control in page.scene.controls:
         takes = control.values or tuple((control.options or {}).values())
+        for value in takes:
+            assert WORD.fullmatch(control.text(value)), (control.name, value)
+            assert control.parse(control.text(value)) == value
         if takes and control.name in page.scene.values:
             page.handle(control.name, takes[-1])
             page.handle("pause", None)
             page.stop()
-            break
+    page.handle("keep", None)
+    (run,) = page.shelf.runs
+    again = ScenePage(scene())
+    again._on_message({"type": "kept", "letter": "A", "text": text_of(run)})
+    assert again.scene.status == "Run A, which you kept, is back."
+    (back,) = again.shelf.runs
+    assert (back.numbers, back.link) == (run.numbers, run.link)
+    hidden = {key: again.image(key, still=True) for key in again._keys}
+    assert hidden == again._stage.stills  # as long as the question is open
     for key, picture in page._pictures.items():
-        assert page.image(key)[:2] == b"\xff\xd8"
-        for points in faint(picture).values():
-            own = [np.c_[course.x, course.y] for course in run.courses[key]]
-            assert any(np.array_equal(points, line, equal_nan=True) for line in own)
+        page.image(key)
+        drawn, own = faint(picture), run.courses[key]
+        assert bool(drawn) == bool(own), key
+        for points in drawn.values():
+            kept = [np.c_[course.x, course.y] for course in own]
+            assert any(np.array_equal(points, line, equal_nan=True) for line in kept)
+
+
+def test_what_is_too_long_to_come_back_says_so(monkeypatch):
+    page = trained(steps=3)
+    monkeypatch.setattr("kit.live.shelf.LONGEST", 1000)
+    page.handle("keep", None)
+    assert page.session.status.endswith("compare. It is too long to outlive a reload.")
+    page.handle("lr", 0.1)
+    assert "Kept" not in page.session.status
 
 
 def test_a_kept_line_is_not_drawn_where_it_would_mean_something_else():

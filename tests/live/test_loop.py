@@ -309,7 +309,7 @@ def test_who_has_a_core_of_its_own_never_rests(sessions):
 
 
 @pytest.mark.parametrize("sessions", [5, 20, 50])
-def test_many_sessions_leave_the_processor_room_and_none_starves(sessions):
+def test_many_sessions_do_not_make_each_other_wait_long_and_none_starves(sessions):
     shares = shared(sessions, 2000)
     assert 0.7 * 2 < sum(shares) < 1.8 * 2
     assert min(shares) > 0.7 * 2 / sessions / 1.5

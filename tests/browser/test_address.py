@@ -48,12 +48,12 @@ def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, 
     live.keys(name, "ArrowRight", "ArrowRight")
     live.press("keep")
     expect(kept(live)).to_have_text(["A", "B"])
-    told = live.root.locator(".kit-kept").inner_text()
+    told = live.root.locator(".kit-kept").text_content()
     page.wait_for_function("name => location.search.includes(name)", arg=name)
     page.reload()
     live = LivePage(page, skip=False)
     expect(kept(live)).to_have_text(["A", "B"])
-    assert live.root.locator(".kit-kept").inner_text() == told
+    assert live.root.locator(".kit-kept").text_content() == told
     live.press("keep")
     expect(kept(live)).to_have_text(["A", "B", "C"])
 

@@ -115,7 +115,7 @@ def test_a_reader_guesses_a_number_and_turns_what_the_tour_turned(visit, address
     expect(reader.root.locator(".kit-part select")).to_have_value(re.compile(r"\d\d"))
     live = reader.root.locator(".kit-turn a").get_attribute("href")
     assert live.startswith(f"http://127.0.0.1:9/kit/voila/render/{NUMBER}.ipynb?")
-    assert live.endswith("lr=2&method=heavy+ball&beta=0.9&guess=1.6")
+    assert live.endswith("lr=2&method=heavy-ball&beta=0.9&guess=1.6")
     assert reader.fits()
     clean(seen.page, "dark", "light")
     reader.screenshot(f"01-{screen}")

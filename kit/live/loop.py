@@ -33,7 +33,7 @@ QUICK = 0.25  # one earlier than this lets the next frame go before it
 TURNS = 12  # of the event loop between two slices
 OF_LATE = 0.9  # what counts of a piece of work when the next one is done
 WAITED = 0.6  # share of the time that was computing: below it, there was a wait
-SHRINK, GROW, LEAST = 0.97, 0.005, 0.02  # of a session's share of the processor
+SHRINK, GROW, LEAST = 0.97, 0.005, 0.03  # of a session's share of the processor
 STEEP = 0.2  # the longer the wait, the more the share shrinks
 GONE = 10.0  # after so long without one, nobody is watching
 

@@ -36,9 +36,7 @@ def kept(live):
     )
 
 
-@pytest.mark.parametrize(
-    ("notebook", "name"), [(NOTEBOOK, "lr"), ("08_property_of_the_function.ipynb", "alpha")]
-)
+@pytest.mark.parametrize(("notebook", "name"), [(NOTEBOOK, "lr"), ("01_step_too_big.ipynb", "lr")])
 def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, name):
     seen = visit(voila_server.url(notebook) + "?guess=skip")
     page, live = seen.page, LivePage(seen.page, skip=False)

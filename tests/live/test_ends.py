@@ -91,7 +91,7 @@ RUN_PAIRS = [
 ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.sampled_from(RUN_PAIRS), st.booleans(), st.integers(1, 6))
 def test_two_controls_of_a_run_at_their_ends(pair, running, steps):
     session = Session(SMALL)

@@ -33,7 +33,7 @@ LAUNCHER = ["-m", "ipykernel_launcher"]
 CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
 INLINE = "module://matplotlib_inline.backend_inline"  # of a notebook's plots
 LOCK = threading.Lock()  # one fork after the other
-POLITE = 5  # of 19; where others want all of the processor, a kernel still gets a quarter
+POLITE = 5  # of 19
 NAME = "kit-kernel"  # of the process, in a list of them
 
 

@@ -122,7 +122,7 @@ def _loop(plan, runs, todo, book, **_) -> None:
 def _joblib(plan, runs, todo, book, *, workers, **_) -> None:
     from joblib import Parallel, delayed
 
-    pool = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")
+    pool = Parallel(n_jobs=workers or -1, return_as="generator_unordered")
     caller = os.getpid()
     for index, row in pool(delayed(_single)(plan, runs[i], i, caller) for i in todo):
         book.add({index: row})

@@ -25,16 +25,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
-SLICE = 0.015  # seconds of training between two looks at the mail
+from kit.live.budget import SLICE, Budget
+
 FRAME = 1 / 25  # seconds between frames, at best
 SLOWEST = 1.0  # seconds between frames on a slow link
 LATE = 0.6  # an acknowledgement later than this halves the rate
 QUICK = 0.25  # one earlier than this lets the next frame go before it
 TURNS = 12  # of the event loop between two slices
-OF_LATE = 0.9  # what counts of a piece of work when the next one is done
-WAITED = 0.6  # share of the time that was computing: below it, there was a wait
-SHRINK, GROW, LEAST = 0.97, 0.005, 0.03  # of a session's share of the processor
-STEEP = 0.2  # the longer the wait, the more the share shrinks
 GONE = 10.0  # after so long without one, nobody is watching
 
 
@@ -113,53 +110,6 @@ class Pacer:
     def gone(self) -> bool:
         """Whether the page has been silent for so long that nobody can be watching."""
         return bool(self._on_the_way) and self._clock() - max(self._heard, self._last) > GONE
-
-
-class Budget:
-    """A session's share of the processor, found as TCP finds its share of a line.
-
-    A piece of work that took much longer than its own computing had to wait for other sessions:
-    then the share shrinks by a part of itself, else it grows by a little. So all come to have equal
-    shares, and a piece of work does not take many times its computing, which a slider would have to
-    wait for. Where training wants all it can get, pictures get half of that at most: the frame rate
-    falls before the training starves.
-
-    >>> budget = Budget()
-    >>> budget.spent(wall=0.02, cpu=0.02), budget.share  # alone: no rest
-    (0.0, 1.0)
-    >>> rests = [budget.spent(wall=0.2, cpu=0.02) for _ in range(60)]
-    >>> budget.share < 0.2, rests[-1] > 0.05
-    (True, True)
-    """
-
-    def __init__(self) -> None:
-        self.share = 1.0
-        self._wall = self._cpu = 0.0  # of late
-        self._drawn = self._worked = 0.0
-
-    def spent(self, wall: float, cpu: float, *, drawing: bool = False) -> float:
-        """Seconds to rest after a piece of work that took so long and computed for so long."""
-        if drawing:
-            self._drawn += cpu
-        else:
-            self._worked += cpu
-        if wall <= 0:
-            return 0.0
-        self._wall, self._cpu = OF_LATE * self._wall + wall, OF_LATE * self._cpu + cpu
-        computing, weight = min(self._cpu / self._wall, 1.0), min(wall / SLICE, 1.0)
-        if computing < WAITED:
-            shrink = min((computing / WAITED) ** STEEP, SHRINK)
-            self.share = max(self.share * shrink**weight, LEAST)
-        else:
-            self.share = min(self.share + GROW * weight, 1.0)
-        return cpu * (1 / self.share - 1)
-
-    def may_draw(self) -> bool:
-        """Whether the pictures have not had more than the training."""
-        return self.share == 1.0 or self._drawn <= self._worked
-
-    def begin(self) -> None:
-        self._drawn = self._worked = 0.0
 
 
 class Show(Protocol):

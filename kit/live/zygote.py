@@ -6,6 +6,7 @@ Nothing here may leave a thread behind: a fork has only the one that asks for it
 import gc
 from importlib import import_module
 
+from kit.live.budget import cores
 from kit.live.panels import PANELS, Panel
 from kit.live.session import Session, ready_process
 from kit.presets import PRESETS
@@ -29,6 +30,7 @@ for name in ("explorer", "scene_page", "series", *SCENES):
 for name in KERNEL:
     import_module(name)
 ready_process()
+cores()
 warm_up()
 gc.collect()
 gc.freeze()  # the collector writes to what it looks at, and memory that is written to is copied

@@ -1,9 +1,9 @@
 """`python -m tests.bench.soak --minutes 60`: one page trains on, and is turned, for that long.
 
-A reader in Chromium presses Run, moves the learning rate, batch size and rescaling, resets, forks
-and changes presets, from a seed. Every ten seconds: the memory of kernel and server, of the page's
-JavaScript, and the latency of a slider. Flat means: in the last quarter of the time the kernel and
-the page hold at most a tenth more than in the second one.
+A reader in Chromium presses Run, moves the learning rate, batch size and rescaling, resets, forks,
+changes presets, keeps runs and forgets them, from a seed. Every ten seconds: the memory of kernel
+and server, of the page's JavaScript, and the latency of a slider. Flat means: in the last quarter
+of the time the kernel and the page hold at most a tenth more than in the second one.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from tests.browser.servers import running
 EVERY = 10.0  # seconds between two readings
 GROWTH = 1.1  # that counts as flat
 COLUMNS = ("minute", "step", "kernel MB", "server MB", "page MB", "slider ms")
-TURNS = (*["lr"] * 9, "batch_size", "batch_size", "rescale", "repair", "reset", "fork", "preset")
+BUTTONS = ("repair", "reset", "fork", "keep", "keep", "forget")
+TURNS = (*["lr"] * 9, "batch_size", "batch_size", "rescale", "preset", *BUTTONS)
 FAST = 0.4  # a learning rate above it is turned down, or runs would do little but break
 PRESETS = 4  # of those that come first
 
@@ -54,7 +55,7 @@ def megabytes(process: psutil.Process) -> float:
 def turn(live: LivePage, chance: random.Random) -> None:
     """One thing that a reader does; a run that has ended is begun again."""
     name = chance.choice(TURNS)
-    if name in ("reset", "fork", "repair"):
+    if name in BUTTONS:
         button = live.root.locator(f"button.kit-c-{name}")
         if button.is_visible() and button.is_enabled():
             live.press(name)

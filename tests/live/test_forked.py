@@ -116,6 +116,21 @@ def test_a_kernel_has_its_folder_its_environment_and_its_name(tmp_path):
     assert in_kernel(tmp_path, visit, KIT_WORD="a word") == NAME
 
 
+def test_a_kernel_counts_the_kernels_of_its_server(tmp_path):
+    """Which it must not take other programs for: kit.live.budget."""
+    counted = "__import__('kit.live.budget').live.budget.kernels()"
+
+    async def visit(first):
+        assert await ask(first, counted) == 1
+        second = await started(tmp_path)
+        try:
+            return await ask(first, counted), await ask(second, counted)
+        finally:
+            await second.shutdown_kernel(now=True)
+
+    assert in_kernel(tmp_path, visit) == (2, 2)
+
+
 class Word(enum.StrEnum):
     """A name as Voila gives its variables."""
 

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from kit.live.loop import FRAME, GONE, LATE, QUICK, SLOWEST, Budget, LiveLoop, Mailbox, Pacer
+from kit.live.loop import FRAME, GONE, LATE, QUICK, SLOWEST, LiveLoop, Mailbox, Pacer
 
 
 class Clock:
@@ -290,50 +290,6 @@ def test_a_storm_of_slider_events_ends_at_the_last_value(values):
         assert show.handled == [("lr", values - 1)]
 
     run_in_loop(story)
-
-
-def shared(sessions, rounds, cores=2.0, cpu=0.015):
-    """Sessions on a machine that serves all who work at once alike: their shares at the end."""
-    budgets = [Budget() for _ in range(sessions)]
-    for _ in range(rounds):
-        demand = sum(budget.share for budget in budgets)
-        slowed = max(demand / cores, 1.0)
-        for budget in budgets:
-            budget.spent(wall=cpu * slowed, cpu=cpu)
-    return [budget.share for budget in budgets]
-
-
-@pytest.mark.parametrize("sessions", [1, 2])
-def test_who_has_a_core_of_its_own_never_rests(sessions):
-    assert shared(sessions, 500) == [1.0] * sessions
-
-
-@pytest.mark.parametrize("sessions", [5, 20, 50])
-def test_many_sessions_do_not_make_each_other_wait_long_and_none_starves(sessions):
-    shares = shared(sessions, 2000)
-    assert 0.7 * 2 < sum(shares) < 1.8 * 2
-    assert min(shares) > 0.7 * 2 / sessions / 1.5
-
-
-def test_a_greedy_session_comes_down_to_the_share_of_the_others():
-    budgets = [Budget() for _ in range(8)]
-    for budget in budgets[1:]:
-        budget.share = 0.05
-    for _ in range(6000):
-        slowed = max(sum(budget.share for budget in budgets) / 2, 1.0)
-        for budget in budgets:
-            budget.spent(wall=0.015 * slowed, cpu=0.015)
-    shares = [budget.share for budget in budgets]
-    assert max(shares) < 1.2 * min(shares)
-
-
-def test_under_load_pictures_take_no_more_than_the_training():
-    budget = Budget()
-    budget.share = 0.1
-    budget.spent(wall=0.1, cpu=0.02, drawing=True)
-    assert not budget.may_draw()
-    budget.spent(wall=0.1, cpu=0.03)
-    assert budget.may_draw()
 
 
 def test_where_the_training_waits_for_its_time_the_pictures_go_on():

@@ -293,6 +293,7 @@ class Explorer(LivePage):
         self._stale |= (changed if not refused else {name}) - (set() if refused else {name})
         if session.epoch != self._epoch:
             if name != "reset":
+                self._stale.add("batch_size")  # which may go up to the number of samples
                 self._first_steps()
             self._new_pictures()
         if session.running:  # else `still` follows, which says it once the numbers are there

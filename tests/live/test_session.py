@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import kit.live.session as session_module
 from kit import bundled
 from kit.live import Explorer, words
-from kit.live.controls import BAR, MAIN, TEXTS, Controls, batch_options
+from kit.live.controls import BAR, FULL, MAIN, TEXTS, Controls, batch_options
 from kit.live.panels import HEIGHT, PANELS, WIDTH, Panel
 from kit.live.session import Session
 from kit.live.text import parse_widths
@@ -382,6 +382,21 @@ def test_batch_sizes_are_powers_of_two_below_the_full_batch(n):
     *powers, full = batch_options(n)
     assert full == ("full", 0)
     assert all(b & (b - 1) == 0 and b < n for _, b in powers)
+
+
+@pytest.mark.parametrize(("name", "value"), [("preset", "slow"), ("dataset", "chebyshev")])
+def test_with_other_data_the_batch_sizes_end_at_its_samples(name, value):
+    """What was offered once stayed: 512 of 300 samples, which was then refused."""
+    page = Explorer(preset="edge")
+    offered = page._controls.widgets["batch_size"]
+    for kept in ({}, {"batch_size": 16}):
+        page.do("preset", "edge")
+        for setting in kept.items():
+            page.do(*setting)
+        page.do(name, value)
+        page.show_controls()
+        assert list(offered.options) == batch_options(page.training.objective.n)
+        assert offered.value == (page.training.batch_size or FULL)
 
 
 def test_every_control_has_a_label_a_name_and_a_tooltip():

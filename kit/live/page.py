@@ -20,36 +20,20 @@ import ipywidgets as widgets
 from kit.live.address import Link, not_taken
 from kit.live.allocator import give_back
 from kit.live.export import as_csv, plain
+from kit.live.furniture import RESERVED, Furniture, furniture_names
+from kit.live.keeping import Keeping
 from kit.live.loop import LiveLoop
 from kit.live.panels import WIDTH
 from kit.live.question import Prediction, Question
 from kit.live.scene import Beat
-from kit.live.shelf import Kept, Shelf, text_of
 from kit.live.stage import Stage
 
 WIDTHS = (360, 450, 540, 630, WIDTH)  # of a moving frame: no more pixels than the page shows
 SETTLE = 0.3  # seconds: ipywidgets sends what a slider moved to after the messages before it
 WORDS_EVERY = 1.0  # seconds between two descriptions of pictures that move
-REFLECT = "What changed in your mind? A sentence is enough. It goes into the file you download."
-TOOLS = {
-    "commit": ("This is my guess", "Commit to this guess", "Then the page shows what happens"),
-    "skip": ("Show me without guessing", "Show me without guessing", "The saved run will say so"),
-    "download": ("Download", "Download pictures and data", "PNG, SVG, CSV and JSON, in one zip"),
-    "share": ("Copy link", "Copy a link to this", "It opens the page with these settings"),
-    "keep": (
-        "Keep this run",
-        "Keep this run",
-        "It stays in the pictures and in a table, to compare",
-    ),
-    "forget": ("Forget kept runs", "Forget the kept runs", "They leave the pictures"),
-    "load": ("Load", "Load a saved run", "The run.json of a download"),
-    "lecture": ("Lecture mode", "Lecture mode", "Large letters; arrow keys go from beat to beat"),
-    "back": ("←", "Previous beat", "The beat before"),
-    "next": ("→", "Next beat", "The next beat"),
-}
 
 
-class LivePage(widgets.VBox):
+class LivePage(Keeping, widgets.VBox):
     """The widget of a page. A subclass answers what is shown and does what the reader asks for.
 
     `keys`: of the pictures, of which a wide screen shows the `first` at once and the rest on
@@ -77,99 +61,35 @@ class LivePage(widgets.VBox):
         self.prediction = Prediction("" if question is None else question.prompt)
         self.prediction.skipped = question is None
         self._beats, self._beat = tuple(beats), -1
-        self.shelf = Shelf(self.read_kept)
-        self._back: list[str] = []  # what became of the runs that the browser had kept
+        self.furniture = Furniture(question, self._loop.mailbox.put, self._commit, bool(beats))
+        self._begin_keeping()
         self._link = Link()  # that the page was opened with
         self._waiting = False  # whether its settings wait for the guess
 
     def _lay_out(self, controls: widgets.Widget, names: Mapping[str, Mapping[str, str]]) -> None:
         """Put everything in its place; the last step of a subclass's constructor."""
-        if taken := sorted(set(names) & {*TOOLS, "guess", "reflect", "address"}):
+        if taken := sorted(set(names) & RESERVED):
             raise ValueError(f"controls: {', '.join(taken)} are names of what every page has")
-        own = {name: {"label": full, "tip": tip} for name, (_, full, tip) in TOOLS.items()}
-        own["guess"] = {"label": "Your guess", "tip": "What do you expect?"}
-        own["reflect"] = {"label": REFLECT, "tip": "Kept with the run"}
-        self._stage.names = {**names, **own}
-        self._verdict = widgets.HTML("").add_class("kit-verdict")
-        self._compared = widgets.HTML("").add_class("kit-compared")
-        left = widgets.VBox([self._question_box(), controls]).add_class("kit-left")
+        self._stage.names = {**names, **furniture_names()}
+        around = self.furniture
+        left = widgets.VBox([around.ask, controls]).add_class("kit-left")
         body = widgets.Box([left, self._stage]).add_class("kit-body")
-        super().__init__([self._lectern(), body, self._tool_box()])
+        super().__init__([around.lectern, body, around.foot])
         self.add_class("kit-explorer")
         if self.question is not None:
             self.add_class("kit-asking")
         self.still()
 
-    def _question_box(self) -> widgets.Widget:
-        question = self.question
-        if question is None:
-            return self._verdict
-        prompt = widgets.HTML(f"<b>Predict first.</b> {html.escape(question.prompt)}")
-        if question.choices:
-            self._guess = widgets.RadioButtons(options=list(question.choices), value=None)
-        else:
-            low, high = question.number
-            self._guess = widgets.FloatSlider(
-                value=low, min=low, max=high, step=(high - low) / 100, readout_format=".3g"
-            )
-        self._guess.add_class("kit-c-guess")
-        commit, skip = self._tool("commit"), self._tool("skip")
-        commit.on_click(lambda _: self._commit())
-        commit.disabled = True  # until something was said: a slider's first place is no guess
-        self._guess.observe(lambda _: setattr(commit, "disabled", False), "value")
-        ask = widgets.VBox([self._guess, commit, skip]).add_class("kit-ask")
-        return widgets.VBox([prompt.add_class("kit-prompt"), ask, self._verdict]).add_class(
-            "kit-question"
-        )
-
     def _commit(self) -> None:
         """Take the guess, once a slider that was just moved has sent its last value."""
 
         def take() -> None:
-            self._loop.mailbox.put("guess", self._guess.value)
+            self._loop.mailbox.put("guess", self.furniture.guess.value)
 
         if self._loop._loop is None:
             take()
         else:
             self._loop._loop.call_soon_threadsafe(self._loop._loop.call_later, SETTLE, take)
-
-    def _tool_box(self) -> widgets.Widget:
-        self._reflect = widgets.Textarea(placeholder=REFLECT, continuous_update=False)
-        self._reflect.add_class("kit-c-reflect")
-        self._reflect.observe(
-            lambda change: self._loop.mailbox.put("reflect", change["new"]), "value"
-        )
-        tools = [self._tool("keep"), self._tool("forget"), self._loader()]
-        names = ["download", "share", *(("lecture",) if self._beats else ())]
-        tools += [self._tool(name) for name in names]
-        tools = widgets.Box(tools).add_class("kit-tools")
-        return widgets.VBox([self._compared, tools, self._reflect]).add_class("kit-foot")
-
-    def _loader(self) -> widgets.FileUpload:
-        """Takes a saved run; emptied, so that the same file can be taken again."""
-        label, _, tip = TOOLS["load"]
-        loader = widgets.FileUpload(accept=".json", description=label, tooltip=tip)
-
-        def take(change: Mapping[str, Any]) -> None:
-            if change["new"]:
-                self._loop.mailbox.put("load", bytes(change["new"][0]["content"]))
-                loader.value = ()
-
-        loader.observe(take, "value")
-        return loader.add_class("kit-c-load")
-
-    def _lectern(self) -> widgets.Widget:
-        """What a lecture says now, above the page; it is there in lecture mode only."""
-        self._say_beat = widgets.HTML("").add_class("kit-beat")
-        turn = [self._tool(name) for name in ("back", "next")]
-        return widgets.Box([*turn, self._say_beat]).add_class("kit-lectern").add_class("kit-tools")
-
-    def _tool(self, name: str) -> widgets.Button:
-        label, _, tip = TOOLS[name]
-        button = widgets.Button(description=label, tooltip=tip).add_class(f"kit-c-{name}")
-        if name != "commit":
-            button.on_click(lambda _: self._loop.mailbox.put(name, None))
-        return button
 
     def run(self) -> None:
         """Start the live loop; returns at once. Needs a running event loop, as in a notebook."""
@@ -239,22 +159,6 @@ class LivePage(widgets.VBox):
         """Be as a link says; what was not taken, a sentence each."""
         raise NotImplementedError
 
-    def kept_now(self, letter: str) -> Kept:
-        """What is seen now, to keep."""
-        raise NotImplementedError
-
-    def read_kept(self, letter: str, text: str | bytes) -> Kept:
-        """A saved run of this page; ValueError that says what is wrong with it."""
-        raise NotImplementedError
-
-    def table_of(self, runs: Sequence[Any]) -> str:
-        """What is kept, to compare, in HTML; "" where that is nothing."""
-        raise NotImplementedError
-
-    def loaded(self, run: Any) -> str:
-        """A saved run came from a file: do what else it asks for, and say so."""
-        return f"Loaded as run {run.letter}: {run.settings()}."
-
     def wait(self) -> float:
         """Seconds until there is work, for a page that goes at a pace."""
         return 0.0
@@ -275,7 +179,7 @@ class LivePage(widgets.VBox):
 
     def handle(self, name: str, value: Any) -> None:
         if name == "guess" and value is None:
-            self._verdict.value = "<p>Choose an answer first, or have it shown.</p>"
+            self.furniture.verdict.value = "<p>Choose an answer first, or have it shown.</p>"
         elif name in ("guess", "skip"):
             self._done_asking(value)
         elif name == "reflect":
@@ -314,7 +218,7 @@ class LivePage(widgets.VBox):
             prediction.guess, prediction.answer = guess, self.answer()
             prediction.verdict = self.question.verdict(guess, prediction.answer)
         said = f"{prediction.verdict} {self.question.because}".strip()
-        self._verdict.value = f"<p>{html.escape(said)}</p>" if said else ""
+        self.furniture.verdict.value = f"<p>{html.escape(said)}</p>" if said else ""
         self.remove_class("kit-asking")
         self.add_class("kit-answered")
         self.reveal()
@@ -324,58 +228,6 @@ class LivePage(widgets.VBox):
         if self.running():  # else the rest says it
             self.show_controls()
             self._say(self.words())
-
-    @property
-    def compared(self) -> Sequence[Any]:
-        """The kept runs that are drawn: none before the reader has guessed."""
-        return () if self.prediction.open else self.shelf.runs
-
-    def _shelve(self, name: str, value: Any) -> None:
-        """Keep a run, or forget all; what cannot be kept is refused, and says why."""
-        refused = {"keep": "Not kept", "load": "Not loaded"}
-        try:
-            self.tell(getattr(self, f"_{name}")(value))
-        except ValueError as error:
-            self.tell(f"{refused[name]}: {error}.")
-        self._compared.value = self.table_of(self.shelf.runs)
-        (self.add_class if self.shelf.runs else self.remove_class)("kit-has-kept")
-        self._say(self.words())
-
-    def _keep(self, _: None) -> str:
-        run = self.shelf.put(self.kept_now(self.shelf.free_letter()))
-        return f"Kept as run {run.letter}. Change something, and compare.{self._remember(run)}"
-
-    def _remember(self, run: Kept) -> str:
-        """Give it to the browser for a reload; what to say where that cannot be."""
-        text = text_of(run)
-        if not self.shelf.outlives(run, text):
-            return " It is too long to outlive a reload."
-        self._stage.remember(run.letter, text)
-        return ""
-
-    def _load(self, text: bytes) -> str:
-        run = self.shelf.read(self.shelf.free_letter(), text)
-        if self.prediction.open:
-            self._done_asking(None)
-        self.shelf.put(run)
-        return f"{self.loaded(run)}{self._remember(run)}"
-
-    def _restore(self, kept: tuple[str, str]) -> str:
-        letter, text = kept
-        try:
-            run = self.shelf.restore(letter, text)
-        except ValueError as error:
-            self._back.append(f"Run {letter[:1]}, which you kept, could not come back: {error}.")
-        else:
-            self._back.append(f"Run {run.letter}, which you kept, is back.")
-            if run.letter != letter:
-                self._remember(run)
-        return " ".join(self._back)
-
-    def _forget(self, _: None) -> str:
-        self.shelf.clear()
-        self._stage.forget()
-        return "The kept runs are gone from the pictures."
 
     # Links.
 
@@ -424,7 +276,7 @@ class LivePage(widgets.VBox):
         for name, value in beat.do:
             self.handle(name, value)
         place = f"Beat {self._beat + 1} of {len(self._beats)}: "
-        self._say_beat.value = f"<p><b>{place}</b>{html.escape(beat.say)}</p>"
+        self.furniture.beat.value = f"<p><b>{place}</b>{html.escape(beat.say)}</p>"
         self._stage.announce = place + beat.say
 
     # What the live loop asks for.

@@ -58,7 +58,7 @@ def check_page(make):
     question = page.question
     page.handle("guess", None)  # the button, before anything is chosen
     assert page.prediction.open
-    assert "Choose an answer first" in page._verdict.value
+    assert "Choose an answer first" in page.furniture.verdict.value
     guess = question.choices[0] if question.choices else question.number[0]
     page.handle("guess", guess)
     page.still()
@@ -79,7 +79,7 @@ def check_page(make):
     assert b"Settings" in archive.read(f"{next(iter(before))}.svg")
     for index in range(len(page.scene.beats)):
         page.handle("lecture" if index == 0 else "next", None)
-        assert f"Beat {index + 1} of" in page._say_beat.value
+        assert f"Beat {index + 1} of" in page.furniture.beat.value
         assert not page.scene.status.startswith("Not done"), page.scene.status
         check_words(page.scene)
         page.still()

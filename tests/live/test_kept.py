@@ -55,10 +55,10 @@ def test_a_kept_run_stays_in_the_picture_and_in_the_table_while_another_is_made(
     assert text.get_text() == "A"
     assert text.get_position() == (steps, pytest.approx(loss))
     assert line.get_xdata()[-1] == steps
-    assert f"<td>{steps}</td>" in page._compared.value
+    assert f"<td>{steps}</td>" in page.furniture.compared.value
     assert "A (η 0.4" in page._stage.words
     page.handle("forget", None)
-    assert page._compared.value == ""
+    assert page.furniture.compared.value == ""
     assert page.shelf.runs == []
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_the_browser_remembers_comes_back_with_its_letter(text):
     assert [run.letter for run in again.shelf.runs] == ["A", "B"]
     for old, new in zip(page.shelf.runs, again.shelf.runs, strict=True):
         assert old.columns["loss"] == new.columns["loss"]
-    assert again._compared.value == page._compared.value
+    assert again.furniture.compared.value == page.furniture.compared.value
     again._on_message({"type": "kept", "letter": "C", "text": "{}"})
     said = again.session.status  # all of them, in one
     assert "Run A, which you kept, is back." in said
@@ -243,13 +243,13 @@ def test_what_a_scene_showed_stays_in_its_pictures_and_in_a_table():
     assert page.image("descent", kind="svg").count(b"<path") < with_a
     page.shelf.put(run)
     for name, (value, remark) in values.items():
-        assert f"<td>{value}<small>{remark}</small></td>" in page._compared.value, name
+        assert f"<td>{value}<small>{remark}</small></td>" in page.furniture.compared.value, name
     assert "faint where they have a line: A (learning rate η 0.4" in page._stage.words
     link = page.shelf.runs[0].query
     page.handle("forget", None)
     page.still()
     assert faint(page._pictures["descent"]) == {}
-    assert page._compared.value == ""
+    assert page.furniture.compared.value == ""
 
     other = ScenePage(Parabola())
     other._open(Link.read(link))

@@ -56,7 +56,7 @@ def test_a_slider_at_its_first_place_is_no_guess_yet(page):
         if "kit-c-commit" in w._dom_classes
     )
     assert commit.disabled
-    page._guess.value = 3.0
+    page.furniture.guess.value = 3.0
     assert not commit.disabled
 
 

@@ -217,4 +217,4 @@ def test_restart_keeps_what_was_turned():
     page.handle("again", None)
     assert page.scene.values["sharp"] == 4.0
     assert page.scene.shown == 0
-    assert page._say_beat.value == ""
+    assert page.furniture.beat.value == ""

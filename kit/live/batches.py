@@ -9,7 +9,7 @@ import pandas as pd
 from kit.contrast import NOT_SEEN, contrast
 from kit.live.curves import Axis, Curves, Scatter
 from kit.live.evidence import RUN, Evidence, change_row
-from kit.live.panels import GAP, INVARIANT, JACOBIAN, LOSS, SHARPNESS
+from kit.live.palette import GAP, INVARIANT, JACOBIAN, LOSS, SHARPNESS
 from kit.live.question import Question
 from kit.live.scene import Beat, Control
 from kit.live.text import short

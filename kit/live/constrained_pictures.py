@@ -10,7 +10,8 @@ from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from kit.calibration import Calibration
-from kit.live.panels import GAP, INVARIANT, SHARPNESS, THRESHOLD, log_ticks
+from kit.live.lettering import log_ticks
+from kit.live.palette import GAP, INVARIANT, SHARPNESS, THRESHOLD
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import decades, short
 from kit.ridge import design, ridge_gap, simulated_gap

@@ -23,12 +23,13 @@ from kit.live.export import plain
 from kit.live.follower import Follower
 from kit.live.kept import FORMAT, KeptRun, table
 from kit.live.page import LivePage
-from kit.live.panels import PANELS, WIDTH, Panel
+from kit.live.panels import WIDTH, Panel
 from kit.live.picture import noted
 from kit.live.question import Question
 from kit.live.replay import Plan, here
 from kit.live.scene import Beat
 from kit.live.session import WATCHING, Session, ready_process
+from kit.live.strips import PANELS
 from kit.live.swings import SwingPicture
 from kit.live.text import parse_widths
 from kit.presets import PRESETS

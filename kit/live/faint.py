@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kit.live.lettering import HALO, text_colour
-from kit.live.panels import KEPT
+from kit.live.palette import KEPT
 
 
 @dataclass(frozen=True, eq=False)  # the same course is the same object

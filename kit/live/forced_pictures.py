@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.forcing import PairFloor
 from kit.live.lettering import HALO, spread
-from kit.live.panels import JACOBIAN, JACOBIAN_MEAN, LOSS, THRESHOLD
+from kit.live.palette import JACOBIAN, JACOBIAN_MEAN, LOSS, THRESHOLD
 from kit.live.picture import INK, RULE, SOFT, Picture
 from kit.live.text import short
 

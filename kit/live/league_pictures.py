@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from kit.live.panels import INVARIANT, SHARPNESS
+from kit.live.palette import INVARIANT, SHARPNESS
 from kit.live.picture import INK, SOFT, Picture
 from kit.registry import measures
 

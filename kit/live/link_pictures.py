@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
-from kit.live.panels import JACOBIAN, LOSS, SHARPNESS, THRESHOLD, log_ticks
+from kit.live.lettering import log_ticks
+from kit.live.palette import JACOBIAN, LOSS, SHARPNESS, THRESHOLD
 from kit.live.picture import SOFT, Picture
 from kit.live.text import short
 

@@ -11,7 +11,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from kit import quadratic
-from kit.live.panels import INVARIANT, LOSS, SHARPNESS, THRESHOLD
+from kit.live.palette import INVARIANT, LOSS, SHARPNESS, THRESHOLD
 from kit.live.picture import INK, RULE, SOFT, Picture
 from kit.live.text import decades, short
 

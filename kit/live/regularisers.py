@@ -11,7 +11,7 @@ import pandas as pd
 from kit.contrast import NOT_SEEN, Contrast, contrast
 from kit.live.curves import Axis, Curves
 from kit.live.evidence import RUN, Evidence, change_row
-from kit.live.panels import GAP, JACOBIAN, LOSS, SHARPNESS
+from kit.live.palette import GAP, JACOBIAN, LOSS, SHARPNESS
 from kit.live.picture import Picture
 from kit.live.question import Question
 from kit.live.scene import Beat, Control

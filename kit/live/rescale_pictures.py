@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from kit.curvature import matrix
-from kit.live.panels import HEIGHT, INVARIANT, LOSS, SHARPNESS, THRESHOLD, WIDTH
+from kit.live.palette import INVARIANT, LOSS, SHARPNESS, THRESHOLD
+from kit.live.panels import HEIGHT, WIDTH
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 from kit.models import mlp

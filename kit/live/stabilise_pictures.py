@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kit.live.panels import LOSS, SHARPNESS, THRESHOLD
+from kit.live.palette import LOSS, SHARPNESS, THRESHOLD
 from kit.live.picture import SOFT, Picture
 from kit.live.text import short
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from kit.live.panels import BOUND, JACOBIAN, JACOBIAN_MEAN, LOSS, TEST_LOSS, THRESHOLD
+from kit.live.palette import BOUND, JACOBIAN, JACOBIAN_MEAN, LOSS, TEST_LOSS, THRESHOLD
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 

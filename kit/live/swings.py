@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kit.live.panels import LOSS
+from kit.live.palette import LOSS
 from kit.live.picture import INK, Picture
 from kit.live.text import short
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.covering import regular_covering_radius
 from kit.live.lettering import spread
-from kit.live.panels import BOUND, GAP, LOSS, THRESHOLD
+from kit.live.palette import BOUND, GAP, LOSS, THRESHOLD
 from kit.live.picture import INK, SOFT, Picture
 from kit.live.text import short
 

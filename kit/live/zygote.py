@@ -7,8 +7,9 @@ import gc
 from importlib import import_module
 
 from kit.live.budget import cores
-from kit.live.panels import PANELS, Panel
+from kit.live.panels import Panel
 from kit.live.session import Session, ready_process
+from kit.live.strips import PANELS
 from kit.presets import PRESETS
 
 SCENES = ("parabola", "stabilise", "link", "forced", "steepness", "worth", "rescale")

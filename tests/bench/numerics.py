@@ -5,8 +5,9 @@ from functools import cache
 
 import torch
 
-from kit.live.panels import PANELS, Panel
+from kit.live.panels import Panel
 from kit.live.session import MEASURES
+from kit.live.strips import PANELS
 from kit.load import load_dataset
 from kit.models import mlp
 from kit.presets import PRESETS

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from kit.divergence import Divergence
 from kit.live import ScenePage, Session, words
 from kit.live.controls import EVERY, FACTORS, LEARNING_RATES
-from kit.live.panels import PANELS, Panel
+from kit.live.panels import Panel
+from kit.live.strips import PANELS
 from kit.presets import RunConfig
 from tests.live.scenes import SCENES, check_words
 

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 
 from kit import Recorder, load_dataset, mlp
 from kit.live import Explorer, follower, words
-from kit.live.panels import PANELS
+from kit.live.strips import PANELS
 
 DATA = load_dataset("digits", n_train=40)
 

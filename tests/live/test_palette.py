@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from kit.live import panels
+from kit.live import palette
 from tests.browser.servers import ROOT
 
 QUANTITIES = ("SHARPNESS", "INVARIANT", "JACOBIAN", "BOUND", "BATCH", "LOSS", "GAP", "THRESHOLD")
@@ -76,7 +76,7 @@ def lab(light):
 @pytest.mark.parametrize("theme", [lambda colour: colour, in_the_dark], ids=["light", "dark"])
 def test_no_two_quantities_look_alike(theme, eye):
     seen = {
-        name: lab((EYES[eye] @ linear(theme(rgb(getattr(panels, name))))).clip(0, 1))
+        name: lab((EYES[eye] @ linear(theme(rgb(getattr(palette, name))))).clip(0, 1))
         for name in QUANTITIES
     }
     apart = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a, b in itertools.combinations(seen, 2)}
@@ -87,6 +87,6 @@ def test_no_two_quantities_look_alike(theme, eye):
 @pytest.mark.parametrize("name", QUANTITIES)
 def test_each_quantity_stands_out_from_the_dark(name):
     light = [
-        float(TO_XYZ[1] @ linear(in_the_dark(rgb(c)))) for c in (getattr(panels, name), "#ffffff")
+        float(TO_XYZ[1] @ linear(in_the_dark(rgb(c)))) for c in (getattr(palette, name), "#ffffff")
     ]
     assert (light[0] + 0.05) / (light[1] + 0.05) > 3  # WCAG 2.2, 1.4.11

@@ -12,8 +12,9 @@ import kit.live.session as session_module
 from kit import bundled
 from kit.live import Explorer, words
 from kit.live.controls import BAR, FULL, MAIN, TEXTS, Controls, batch_options
-from kit.live.panels import HEIGHT, PANELS, WIDTH, Panel
+from kit.live.panels import HEIGHT, WIDTH, Panel
 from kit.live.session import Session
+from kit.live.strips import PANELS
 from kit.live.text import parse_widths
 from kit.load import load_dataset
 from kit.models import mlp
@@ -295,12 +296,12 @@ def test_a_panel_draws_the_same_whether_its_background_was_kept_or_not():
     assert panel.encode(session.training.history, marks=marks, still=True) == kept
 
 
-def test_a_long_history_keeps_its_extremes_in_few_points():
-    from kit.live.panels import POINTS, _points
+def test_a_long_history_keeps_its_extremes_in_fewpoints():
+    from kit.live.strip_axes import POINTS, points
 
     y = [math.sin(k / 50) for k in range(50_000)]
     y[12_345] = 9.0
-    x, z = _points(range(50_000), y)
+    x, z = points(range(50_000), y)
     assert len(x) <= POINTS
     assert z.max() == 9.0
 

@@ -52,12 +52,7 @@ class KeptRun:
             raise ValueError(
                 f"this is no saved run: it does not say “{FORMAT}”; take the run.json of a download"
             )
-        run = cls(letter, content)
-        try:
-            run._check()
-        except Exception as error:  # whatever a damaged file may lead to
-            raise damaged(error) from None
-        return run
+        return sound(cls(letter, content))
 
     def _check(self) -> None:
         columns = self.columns
@@ -145,10 +140,14 @@ class KeptRun:
         return next((float(v) for v in reversed(values) if math.isfinite(v)), math.nan)
 
 
-def damaged(error: Exception) -> ValueError:
-    """What is said of a file in which something went wrong."""
-    what = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-    return ValueError(f"this saved run is damaged ({what[:120]}); download it anew")
+def sound(kept: Any) -> Any:
+    """What was read, once its own check has gone through; ValueError that says what is wrong."""
+    try:
+        kept._check()
+    except Exception as error:  # whatever a damaged file may lead to
+        what = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise ValueError(f"this saved run is damaged ({what[:120]}); download it anew") from None
+    return kept
 
 
 def _fixed(value: Any) -> Any:

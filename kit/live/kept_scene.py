@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kit.live.faint import Course
-from kit.live.kept import again, damaged
+from kit.live.kept import again, sound
 
 FORMAT = "sharpness-kit scene 1"
 LONGEST = 100_000  # points of a line
@@ -48,12 +48,7 @@ class KeptScene:
             raise ValueError("this is no run.json of a download")
         if saved_on != page:
             raise ValueError(f"this was saved on the page “{saved_on}”; open it there")
-        kept = cls(letter, content)
-        try:
-            kept._check()
-        except Exception as error:  # whatever a damaged file may lead to
-            raise damaged(error) from None
-        return kept
+        return sound(cls(letter, content))
 
     def _check(self) -> None:
         if not isinstance(self.content["settings"], dict):

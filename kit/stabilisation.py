@@ -7,7 +7,8 @@ The toy is gradient descent on  l(x, y) = 1/2 (2/eta + y) x^2 - gamma y.  Its cu
     y <- y + eta (gamma - x^2 / 2)            falls while x^2 > 2 gamma
 
 The second term of the second line comes from the only term of third order, 1/2 y x^2. Without it
-y grows for ever and x with it. Source: self-stabilisation, Damian, Nichani and Lee, arXiv
+y grows for ever, as long as it drifts, and x with it; without the drift, too, y stays, and a step
+multiplies x by -(1 + eta y). Source: self-stabilisation, Damian, Nichani and Lee, arXiv
 2209.15594; this form of the toy is ours.
 
 >>> x, y = toy_path(0.05, -0.3, eta=0.2, drift=0.02, steps=400)

@@ -53,7 +53,8 @@ CASES = {
     "between": Case("between", "Weight decay 0.003: the gap is at least twice the rank over n."),
     "interpolation": Case(
         "interpolation",
-        "Weight decay 0.0001: the network interpolates, and the rank over n is far below the gap.",
+        "Weight decay 0.0001: the rank over n is far below the gap. From width 16 on the network "
+        "interpolates.",
     ),
     "digits": Case("digits", "Digits: wider networks have a larger rank and a smaller gap."),
     "mse": Case("mse", "mse: the rank alone is some fifteen times too large."),
@@ -121,9 +122,10 @@ class Constrained(Evidence):
         "ridge": Ridge,
     }
     question = Question(
-        "A network has 490 parameters and 500 samples of MNIST-1D. You see the spectrum of its "
-        "loss. An eigenvalue a counts as a / (a + μ), with μ the weight decay; the sum is the soft "
-        "rank. How large is it, over n, beside the gap of the loss?",
+        "A network has 490 parameters and 500 samples of MNIST-1D. You see the spectrum of G, the "
+        "Gauss-Newton part of its loss's Hessian. An eigenvalue a counts as a / (a + μ), with μ "
+        "the weight decay; the sum is the soft rank. How large is it, over n, beside the gap of "
+        "the loss?",
         choices=CHOICES,
         because="So the paper claims, for a model that is as sure as it may be. Here weight decay "
         "keeps it from being too sure. Then try the cases where it fails.",
@@ -216,6 +218,11 @@ class Constrained(Evidence):
     @property
     def n(self) -> int:
         return self.training.objective.n
+
+    @property
+    def times(self) -> str:
+        """What stands before the rank over n in this case."""
+        return "σ² × " if CASES[self.values["case"]].noise else ""
 
     def look(self) -> None:
         """Per case: width -> means of rank over n and of the gap, with two standard errors."""
@@ -319,9 +326,11 @@ class Constrained(Evidence):
             if math.isclose(self.values["damping"], self.mu)
             else (" The damping is not the weight decay: no theorem speaks of it.")
         )
+        noise = f", times the noise variance {short(self.factor())}," if self.times else ""
+        gap = f"{short(self.gap)} ± {short(self.gap_se, 2)}"
         return (
-            f"Of {len(self.spectrum)} directions {short(self.rank())} count{where}; over n that is "
-            f"{short(size)}, beside a gap of {short(self.gap)} ± {short(self.gap_se, 2)}."
+            f"Of {self.training.objective.parameters} directions {short(self.rank())} "
+            f"count{where}; over n{noise} that is {short(size)}, beside a gap of {gap}."
             f"{tempered}{growing}"
         )
 
@@ -335,12 +344,12 @@ class Constrained(Evidence):
         if not self.revealed:
             return rows
         size = self.factor() * self.rank() / self.n
-        note = "exact, from the whole spectrum of G" + (
-            f"; times noise variance {short(self.factor())}" if self.factor() != 1 else ""
-        )
+        note = "exact, from the whole spectrum of G"
+        if self.times:
+            note += f"; noise variance σ² = {short(self.factor())}"
         rows += [
             [f"soft rank, μ = {mu:g}", short(self.rank()), "the effective dimension"],
-            ["rank over n", short(size), note],
+            [f"{self.times}rank over n", short(size), note],
             ["gap of the loss", short(self.gap), f"± {short(self.gap_se, 2)}, of the test mean"],
         ]
         if self.terms is not None:

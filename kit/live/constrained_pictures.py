@@ -64,7 +64,7 @@ class Spectrum(Picture):
         above = int((scene.spectrum > scene.values["damping"]).sum())
         return (
             f"The eigenvalues of G in order, on a log axis, and the damping. Now: {above} of "
-            f"{len(scene.spectrum)} are above μ = {scene.values['damping']:g}."
+            f"{scene.training.objective.parameters} are above μ = {scene.values['damping']:g}."
         )
 
 
@@ -108,14 +108,19 @@ class Ranks(Picture):
         self.words[0].set_visible(there)
         self.words[1].set_position((scene.mu, low * 1.25))
         self.words[1].set_ha("right" if scene.mu > 0.1 else "left")
-        return low, high
+        self.ax.set_ylabel(f"{scene.times}soft rank over n")
+        return low, high, scene.times
 
     def compared(self):
         return (self.line,)
 
     def alt(self, scene) -> str:
         size = scene.factor() * scene.rank() / scene.n
-        text = f"rank over n {short(size)}, gap {short(scene.gap)}" if scene.revealed else "0 shown"
+        text = (
+            f"{scene.times}rank over n {short(size)}, gap {short(scene.gap)}"
+            if scene.revealed
+            else "0 shown"
+        )
         return f"The soft rank over n against the damping, both on log axes. Now: {text}."
 
 
@@ -133,6 +138,7 @@ class Cases(Picture):
         for artist in self._artists:
             artist.remove()
         self._artists, here = [], scene.values["case"]
+        self.ax.set_xlabel(f"{scene.times}soft rank over n")
         if not scene.revealed:
             self.ax.set_xlim(0.05, 2)
             self.ax.set_ylim(0.05, 2)
@@ -203,7 +209,7 @@ class Cases(Picture):
             f"width {w}: {short(x[0])} and {short(y[0])}"
             for w, x, y in scene.points[scene.values["case"]]
         )
-        return f"Kept networks, rank over n across and gap up. Now: {text}."
+        return f"Kept networks, {scene.times}rank over n across and gap up. Now: {text}."
 
 
 class Terms(Picture):

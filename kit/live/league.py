@@ -222,10 +222,12 @@ class League(Evidence):
         name, column = self.values["measure"], self.column
         rows = []
         for title, what in ((TITLES[name], name), ("baseline: training loss", "train_loss")):
-            tau = self.tau(what)[column]
-            rows.append([f"τ, {title}", signed(tau.tau), f"{COLUMN_TITLES[column]}: {said(tau)}"])
+            tau, of = self.tau(what)[column], "networks" if column == "pooled" else "groups"
+            rows.append(
+                [f"τ, {title}", signed(tau.tau), f"{COLUMN_TITLES[column]}: {said(tau, of)}"]
+            )
         pooled = self.tau(name)["pooled"]
-        rows.append(["τ, all mixed", signed(pooled.tau), said(pooled)])
+        rows.append(["τ, all mixed", signed(pooled.tau), said(pooled, "networks")])
         if name in MEASURES:
             entry = measures()[name]
             rows.append(["formula", greek(entry.formula), entry.source])
@@ -255,12 +257,12 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "–"
 
 
-def said(tau: Tau) -> str:
-    """What a tau rests on.
+def said(tau: Tau, of: str = "groups") -> str:
+    """What a tau rests on, so many groups or networks.
 
     >>> said(Tau(0.5, 0.25, 0.75, 24))
     '95%: +0.25 to +0.75, 24 groups'
     """
     if tau.count == 0:
         return "it does not vary there"
-    return f"95%: {signed(tau.low)} to {signed(tau.high)}, {tau.count} groups"
+    return f"95%: {signed(tau.low)} to {signed(tau.high)}, {tau.count} {of}"

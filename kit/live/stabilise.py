@@ -31,6 +31,12 @@ CHOICES = (
 )
 
 
+def growing(drift: float) -> int:
+    """Steps of the toy up to where x has grown to a third of what bends sharpness down."""
+    x, _ = stabilisation.toy_path(*START, eta=ETA, drift=drift, steps=STEPS)
+    return int(np.argmax(np.abs(x) > math.sqrt(2 * drift) / 3))
+
+
 class Stabilise(Scene):
     """Why does it stop at 2/eta? Two numbers, of a toy or of a network.
 
@@ -88,7 +94,16 @@ class Stabilise(Scene):
             "sharpness drifts up, towards 2/η.",
             (("reset", None), ("what", "toy"), ("drift", 0.02), ("run", None)),
         ),
-        Beat("with the curvature frozen nothing stops it.", (("pause", None), ("cut", None))),
+        Beat(
+            "with the curvature frozen nothing stops it.",
+            (
+                ("what", "toy"),
+                ("drift", 0.02),
+                ("again", None),
+                *growing(0.02) * (("step", None),),
+                ("cut", None),
+            ),
+        ),
         Beat("no drift: it comes to rest below 2/η.", (("drift", 0.0), ("run", None))),
         Beat("a stronger drift: wider and faster loops.", (("drift", 0.05), ("run", None))),
         Beat("a network of 7,434 numbers.", (("what", "network"), ("run", None))),
@@ -98,16 +113,10 @@ class Stabilise(Scene):
         self.values = {"what": "toy", "drift": 0.02, "lr": NETWORK_ETA}
         self._restart()
         if not self.revealed:
-            self._toy_steps(self._cut_before())
+            self._toy_steps(growing(self.values["drift"]))
             self.status = "The toy has passed 2/η."
         else:
             self._toy_steps(SHOWN)
-
-    def _cut_before(self) -> int:
-        """Steps up to where x has grown to a third of what bends sharpness down."""
-        x, _ = stabilisation.toy_path(*START, eta=ETA, drift=self.values["drift"], steps=STEPS)
-        large = np.abs(x) > math.sqrt(2 * self.values["drift"]) / 3
-        return int(np.argmax(large))
 
     def _restart(self) -> None:
         self.running = False
@@ -238,13 +247,13 @@ class Stabilise(Scene):
             self._network_step()
 
     def _cut(self) -> None:
-        """The way on without the cubic term."""
+        """The way on with the curvature as it is: no cubic term, and no drift."""
         if self.training is None:
             self.branch, _ = stabilisation.toy_path(
                 float(self.x[-1]),
                 float(self.y[-1]),
                 eta=self.eta,
-                drift=self.values["drift"],
+                drift=0.0,
                 steps=BRANCH,
                 cubic=False,
             )

@@ -83,10 +83,18 @@ def test_mnist1d_at_equal_training_loss():
     assert set(zip(unfinished["lr"], unfinished["batch_size"], strict=True)) == {(0.2, 8)}
 
 
-def test_digits_sharpness_grows_and_no_difference_is_seen_in_the_gaps():
-    assert change("digits, updates", "sharpness").word == "rises"
-    for name in ("loss_gap", "error_gap"):
-        assert change("digits, updates", name, relative=False).word == NOT_SEEN
+def test_digits_sharpness_grows_at_every_rate_and_of_six_gaps_one_differs():
+    for lr in RATES:
+        assert change("digits, updates", "sharpness", lr=lr).word == "rises"
+    found = {
+        (name, lr): change("digits, updates", name, lr=lr, relative=False)
+        for name in ("loss_gap", "error_gap")
+        for lr in RATES
+    }
+    assert [key for key, gap in found.items() if gap.word != NOT_SEEN] == [("error_gap", 0.1)]
+    assert found["error_gap", 0.1].mean == pytest.approx(0.0015, abs=0.0001)
+    by_chance = 1 - 0.95**6  # that an interval of six misses
+    assert by_chance == pytest.approx(1 / 4, abs=0.02)
 
 
 @pytest.mark.parametrize("data", ["mnist1d", "digits"])

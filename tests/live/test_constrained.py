@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from kit import soft_rank
 from kit.live.constrained import CASES, CHOICES, STEPS, Constrained
+from kit.live.text import short
 from kit.ranking import kendall_tau
 from kit.softrank import takeuchi_terms
 from kit.studies import stored_table
@@ -128,7 +129,39 @@ def test_interpolation():
     ratio = by_width("interpolation", "loss_gap") / by_width("interpolation", "estimate")
     assert ratio.min() > 3
     assert ratio.max() < 8
-    assert by_width("interpolation", "takeuchi").min() < 0.004
+    rows = rows_of("interpolation")
+    wide = rows["width"] >= 16
+    assert (rows[wide]["train_accuracy"] == 1).all()
+    assert (rows[wide]["takeuchi"] < 0.01).all()
+    assert (rows[~wide]["train_accuracy"] < 0.9).all()
+
+
+def test_where_a_network_fits_all_its_samples_miscalibration_is_below_0_and_it_is_too_sure(scene):
+    scene.do("case", "interpolation")
+    scene.do("width", 16)
+    to_its_end(scene)
+    assert scene.terms.miscalibration < -0.9 * scene.terms.soft_rank
+    assert scene.calibration.over_confidence > 10 * scene.calibration.over_confidence_se
+    assert scene.training.evaluate()["train_accuracy"] == 1.0
+
+
+def test_what_counts_is_told_of_all_parameters_and_with_the_factor_that_it_has(scene):
+    scene.do("width", 8)
+    for case, times in (("mse", ""), ("mse_noise", "σ² × ")):
+        scene.do("case", case)
+        to_its_end(scene)
+        size = scene.factor() * scene.rank() / scene.n
+        (row,) = (row for row in scene.numbers() if row[0] == f"{times}rank over n")
+        assert row[1] == short(size)
+        assert scene.phase().startswith(f"Of {scene.training.objective.parameters} directions")
+        assert (f"times the noise variance {short(scene.factor())}" in scene.phase()) == bool(times)
+        for key in ("ranks", "cases"):
+            picture = Constrained.pictures[key]()
+            picture.encode(scene)
+            label = picture.ax.get_ylabel() if key == "ranks" else picture.ax.get_xlabel()
+            assert label == f"{times}soft rank over n"
+            assert f"{times}rank over n" in picture.alt(scene)
+    assert scene.factor() == pytest.approx(2 * scene.train_loss / 10)
 
 
 def test_between_the_gap_is_two_to_three_times_the_rank():

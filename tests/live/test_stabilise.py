@@ -169,6 +169,35 @@ def test_frozen_below_the_line_says_where_to_freeze():
     assert all(name != "|x| that balances" for name, *_ in scene.numbers())
 
 
+@pytest.mark.parametrize(("drift", "after"), [(0.02, 0), (0.02, 35), (0.05, 10)])
+def test_frozen_means_that_the_curvature_stays(drift, after):
+    """A step multiplies x by -(1 + eta y), with y as it is: the drift is frozen, too."""
+    scene = shown()
+    scene.do("drift", drift)
+    for _ in range(after):
+        scene.do("step")
+    scene.do("cut")
+    factor = -(1 + scene.eta * scene.y[-1])
+    assert scene.branch == pytest.approx(scene.x[-1] * factor ** np.arange(BRANCH + 1))
+    assert ("to see |x| grow" in scene.status) == (scene.y[-1] < 0)
+
+
+def test_in_a_lecture_it_is_frozen_where_x_grows():
+    page = ScenePage(Stabilise())
+    page.handle("lecture", None)
+    page.handle("next", None)
+    assert "nothing stops it" in page.furniture.beat.value
+    assert abs(page.scene.branch[-1]) > 40 * abs(page.scene.branch[0])
+
+
+def test_the_largest_eigenvalue_of_the_toy_is_a_little_more_than_its_curvature_along_x():
+    scene = shown()
+    for x, y in zip(scene.x, scene.y, strict=True):
+        along = 2 / scene.eta + y
+        top = np.linalg.eigvalsh([[along, x], [x, 0.0]])[-1]
+        assert top - along == pytest.approx(scene.eta * x * x / 2, rel=0.15, abs=1e-9)
+
+
 def test_controls_of_the_other_one_are_idle():
     scene = shown()
     assert set(scene.idle()) == {"lr"}

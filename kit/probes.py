@@ -112,9 +112,11 @@ class RiemannianSharpness(EigenProbe):
 
 
 class PreconditionedSharpness(EigenProbe):
-    """lambda_max(Q^{-1/2} H Q^{-1/2}), Q = sqrt(v) + eps: what Adam's threshold is about.
+    """lambda_max(Q^{-1/2} (H + mu I) Q^{-1/2}): what Adam's threshold is about.
 
-    NaN before Adam's first step, and for other optimisers.
+    Q = (1 - b1^t) (sqrt(s / (1 - b2^t)) + eps), s the mean of squared gradients, b1 and b2 Adam's
+    two betas, mu the weight decay: `kit.optimizers.Adam.preconditioner`. NaN before Adam's first
+    step, and for other optimisers.
     """
 
     def product(self, training: Training):
@@ -166,11 +168,12 @@ class TopEigenvalues(Probe):
 
 
 class Swings(Probe):
-    """Which training samples swing in cost from step to step: |c_i(t) - c_i(t-1)|, averaged.
+    """Which training samples swing in cost: |c_i(t) - c_i(s)|, s the measurement before, averaged.
 
     `each` (n,) is the mean over some ten measurements, the newest weighing most; the column is its
-    largest entry. Only measurements of successive steps count, so it needs a cadence of 1; else
-    the difference is that between two measurements. Cost: nothing, the costs are known.
+    largest entry. At the edge costs swing with period two: a cadence of 1, or another odd one,
+    shows that, and the drift between two measurements besides; an even one shows the drift alone.
+    Cost: nothing, the costs are known.
     """
 
     columns = ("swing_max",)

@@ -21,7 +21,8 @@ GLOSSARY = {
     },
     "vacuous": {
         "words": "vacuous",
-        "says": "Vacuous: a bound so large that a predictor which ignores its input satisfies it.",
+        "says": "Vacuous: a bound that says nothing, since a predictor which ignores its input "
+        "satisfies it, too.",
     },
     "damping": {
         "words": "damping",

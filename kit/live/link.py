@@ -95,8 +95,8 @@ CASES: dict[str, Case] = {
         lr=0.1,
     ),
     "apart": Case(
-        "Inputs at right angles, no biases: samples share nothing, so their curvatures do not add "
-        "up in any direction. The Jacobian climbs, sharpness hardly.",
+        "Inputs at right angles, no biases: in the first layer samples share nothing, so their "
+        "curvatures hardly add up. The Jacobian climbs, sharpness hardly.",
         APART,
         (40, 64, 1),
         600,
@@ -163,7 +163,7 @@ class Link(Scene):
         Beat("a linear model: J alone.", (("case", "linear"), ("again", None), ("run", None))),
         Beat("the same function, inputs times 10.", (("case", "inputs"), ("again", None))),
         Beat(
-            "samples that share nothing: J alone.",
+            "inputs at right angles: J alone.",
             (("case", "apart"), ("again", None), ("run", None)),
         ),
         Beat(

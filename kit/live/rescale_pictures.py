@@ -59,8 +59,9 @@ MEANS = {
     "differ by a rescaling of layers count as one",
     "invariant_sharpness_elementwise": "the largest eigenvalue of H where a move of a weight "
     "counts relative to its size",
-    "invariant_sharpness_path": "the largest eigenvalue of H where a move of a weight counts by "
-    "the paths through it, from input to output",
+    "invariant_sharpness_path": "the largest eigenvalue of H where a move of a weight counts "
+    "relative to the paths from the inputs: those into the unit where it ends, over those into the "
+    "unit where it starts",
     "average_adaptive_sharpness": "how much the loss rises on average when each weight gets noise "
     "in proportion to its size",
     "fisher_rao": "the squared length of the weights, measured with the Gauss-Newton matrix G",

@@ -17,7 +17,10 @@ class SwingPicture(Picture):
 
     def build(self, figure) -> None:
         figure.text(
-            0.035, 0.945, "which training samples swing in cost, from step to step", fontsize=9.5
+            0.035,
+            0.945,
+            "training samples whose cost swings most between measurements",
+            fontsize=9.5,
         ).set_color(INK)
         self.places = [
             figure.add_axes((0.045 + 0.24 * (k % 4), 0.52 - 0.46 * (k // 4), 0.2, 0.3))

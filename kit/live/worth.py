@@ -329,7 +329,7 @@ class Worth(Scene):
             value = self.certificate.values[self.here]
             return (
                 f"With 95% confidence a network with noise σ = {self.values['sigma']:g} errs on at "
-                f"most {value:.0%} of new {WHAT[self.certified]}: {worth_of(value)}."
+                f"most {at_most(value)} of new {WHAT[self.certified]}: {worth_of(value)}."
             )
         best = self.course.best
         says = "it says nothing (vacuous)" if best.vacuous else "it says something"
@@ -450,6 +450,15 @@ class Pace:
         seconds = self._spent * (1 - share) / (share - self._from)
         step = 1 if seconds < 10 else 5
         return f", about {step * math.ceil(seconds / step - 1e-9)} s to go"
+
+
+def at_most(value: float) -> str:
+    """A limit in whole percent, rounded up: it has to hold.
+
+    >>> at_most(0.262), at_most(0.25), at_most(1.0)
+    ('27%', '25%', '100%')
+    """
+    return f"{math.ceil(100 * value - 1e-9)}%"
 
 
 def worth_of(value: float) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlencode
 
-LONGEST = 4000  # letters of a link that is read
+LONGEST = 7500  # letters of a link: servers commonly take 8000
 WORD = re.compile(r"[\w.,:*+-]*")
 IGNORED = ("token", "reset", "voila-theme", "voila-template")  # of Jupyter and Voila
 

@@ -12,12 +12,15 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from kit.checks import check_one_of
 from kit.live import words
+from kit.live.address import LONGEST
 from kit.live.controls import OPTIMIZERS, Controls
 from kit.live.export import plain
 from kit.live.follower import Follower
@@ -43,6 +46,8 @@ ELSEWHERE = (
     "its run is of another machine or build; at the edge of stability such paths part, so compare "
     "with the saved JSON of that run"
 )
+SHORT = "short"  # in a link that could not hold the changes of its run: how many
+ROOM = 500  # letters of a link for what else it says
 BEGINNING = "This is how a run begins. What comes next?"
 
 
@@ -190,6 +195,12 @@ class Explorer(LivePage):
     def keep_back(self, hide: Sequence[str], fix: Sequence[str]) -> list[str]:
         return self._controls.keep_back(hide, fix, self.session)
 
+    def set_to(self) -> Mapping[str, Any]:
+        return self.session.settings()
+
+    def put_back(self, name: str, value: Any) -> None:
+        self.session.do(name, value)
+
     def settings(self) -> dict[str, str]:
         session = self.session
         if session.config is None:
@@ -198,7 +209,14 @@ class Explorer(LivePage):
         plan = session.plan or Plan.of(session.config, changes, steps)
         if plan == self._opened:
             return {}
-        return plan.write() | {"on": here()}
+        parts = plan.write() | {"on": here()}
+        if len(urlencode(parts, safe=",:*")) <= LONGEST - ROOM:
+            return parts
+        return Plan(session.config).write() | {SHORT: str(len(plan.changes))}
+
+    def lacks(self) -> str:
+        count = self.settings().get(SHORT)
+        return "" if count is None else f"It leaves out {too_many(count)}. A download has them."
 
     def follow(self, settings: Mapping[str, str]) -> list[str]:
         if not settings:
@@ -206,8 +224,10 @@ class Explorer(LivePage):
         if self.session.config is None:
             return ["this run is one's own, and takes no link"]
         parts = dict(settings)
-        on = parts.pop("on", None)
+        on, left_out = parts.pop("on", None), parts.pop(SHORT, None)
         plan, faults = Plan.read(parts)
+        if left_out is not None:
+            faults.append(too_many(left_out))
         if plan.steps is None:
             plan = replace(plan, steps=FIRST_STEPS)
         ghosts = self.session.ghosts
@@ -286,7 +306,11 @@ class Explorer(LivePage):
         elif name == "optimizer":
             name, value = "config", self._with_optimizer(value)
         before = session.settings()
-        session.do(name, value)
+        with self.holding() as held:
+            if name == "config":
+                with suppress(ValueError):  # of what does not go together
+                    value = replace(value, **{k: v for k, v in held.items() if k in vars(value)})
+            session.do(name, value)
         # A control that the reader just set is right already; setting it again would pull the
         # slider back while it is being dragged. Only what changed besides is set.
         changed = {k for k, v in session.settings().items() if v != before.get(k)}
@@ -355,3 +379,11 @@ class Explorer(LivePage):
     def acknowledged(self, frame: int) -> None:
         if not self.session.watching:  # where frames do not wait for an answer
             super().acknowledged(frame)
+
+
+def too_many(count: str) -> str:
+    """
+    >>> too_many("900")
+    'the 900 changes on the way, too many for a link'
+    """
+    return f"the {count[:6]} changes on the way, too many for a link"

@@ -63,6 +63,7 @@ def make_ready() -> None:
 def serve(arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
     """Be the kernel: what the fork does, until it is told to end."""
     os.setsid()
+    multiprocessing.current_process().daemon = False  # it may have children of its own
     give_way()
     pathlib.Path("/proc/self/comm").write_text(NAME)
     signal.signal(signal.SIGINT, signal.default_int_handler)

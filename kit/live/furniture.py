@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
@@ -87,28 +87,14 @@ class Furniture:
     def _foot(self, lectures: bool) -> widgets.Widget:
         reflect = widgets.Textarea(placeholder=REFLECT, continuous_update=False)
         reflect.observe(lambda change: self._put("reflect", change["new"]), "value")
-        tools = [self._tool("keep"), self._tool("forget"), self._loader()]
-        names = ["download", "share", *(("lecture",) if lectures else ())]
-        tools = widgets.Box([*tools, *map(self._tool, names)]).add_class("kit-tools")
+        names = ["keep", "forget", "load", "download", "share", *(("lecture",) if lectures else ())]
+        tools = widgets.Box([self._tool(name) for name in names]).add_class("kit-tools")
         foot = widgets.VBox([self.compared, tools, reflect.add_class("kit-c-reflect")])
         return foot.add_class("kit-foot")
-
-    def _loader(self) -> widgets.FileUpload:
-        """Takes a saved run; emptied, so that the same file can be taken again."""
-        label, _, tip = TOOLS["load"]
-        loader = widgets.FileUpload(accept=".json", description=label, tooltip=tip)
-
-        def take(change: Mapping[str, Any]) -> None:
-            if change["new"]:
-                self._put("load", bytes(change["new"][0]["content"]))
-                loader.value = ()
-
-        loader.observe(take, "value")
-        return loader.add_class("kit-c-load")
 
     def _tool(self, name: str) -> widgets.Button:
         label, _, tip = TOOLS[name]
         button = widgets.Button(description=label, tooltip=tip).add_class(f"kit-c-{name}")
-        if name != "commit":
+        if name not in ("commit", "load"):  # the page's script asks for the file
             button.on_click(lambda _: self._put(name, None))
         return button

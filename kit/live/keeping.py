@@ -62,7 +62,9 @@ class Keeping:
         self._stage.remember(run.letter, text)
         return ""
 
-    def _load(self, text: bytes) -> str:
+    def _load(self, text: bytes | str) -> str:
+        if isinstance(text, str):  # the page has not sent it: a message has 10 MB at most
+            raise ValueError("the file is longer than the 9 MB that a page can take")
         run = self.shelf.read(self.shelf.free_letter(), text)
         if self.prediction.open:
             self._done_asking(None)

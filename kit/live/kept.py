@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from kit.history import Intervention
+from kit.live.address import LONGEST
 from kit.live.lettering import mark_text
 from kit.live.replay import LIVE, MOST, Plan, here
 from kit.live.text import short
@@ -97,11 +98,12 @@ class KeptRun:
 
     @property
     def query(self) -> str | None:
-        """The link that makes this run again; None for a network of somebody's own."""
+        """The link that makes this run again; None for one's own network, or too many changes."""
         if self.config is None:
             return None
         parts = Plan.of(self.config, self.changes, self.steps).write()
-        return urlencode(parts | {"on": here(), "guess": "skip"}, safe=",:*")
+        query = urlencode(parts | {"on": here(), "guess": "skip"}, safe=",:*")
+        return query if len(query) <= LONGEST else None
 
     def settings(self) -> str:
         """How it began, where that differs from the defaults, and what was changed when."""

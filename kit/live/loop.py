@@ -33,6 +33,7 @@ LATE = 0.6  # an acknowledgement later than this halves the rate
 QUICK = 0.25  # one earlier than this lets the next frame go before it
 TURNS = 12  # of the event loop between two slices
 GONE = 10.0  # after so long without one, nobody is watching
+UNWATCHED = 1.0  # seconds between two looks whether somebody is again
 
 
 class Mailbox:
@@ -213,6 +214,9 @@ class LiveLoop:
             wall, cpu, drawing = time.perf_counter(), time.process_time(), False
             if self.pacer.gone():
                 self.show.lost()
+                if self.show.running():  # work that cannot be paused stands still, unwatched
+                    await self._rest(UNWATCHED)
+                    continue
             elif pictures is not None or (self.pacer.due() and self.budget.may_draw()):
                 drawing = True
                 pictures = pictures or self.show.draw()

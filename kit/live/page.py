@@ -12,6 +12,7 @@ import json
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +66,7 @@ class LivePage(Keeping, widgets.VBox):
         self._begin_keeping()
         self._link = Link()  # that the page was opened with
         self._waiting = False  # whether its settings wait for the guess
+        self._held: dict[str, Any] = {}  # what it has fixed
 
     def _lay_out(self, controls: widgets.Widget, names: Mapping[str, Mapping[str, str]]) -> None:
         """Put everything in its place; the last step of a subclass's constructor."""
@@ -151,9 +153,21 @@ class LivePage(Keeping, widgets.VBox):
         """Hide controls, and switch others off, as a teacher's link says; names not known."""
         raise NotImplementedError
 
+    def set_to(self) -> Mapping[str, Any]:
+        """What each control is set to."""
+        raise NotImplementedError
+
+    def put_back(self, name: str, value: Any) -> None:
+        """Set a control to what it was."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, str]:
         """What a link must name so that the page is as it is now."""
         raise NotImplementedError
+
+    def lacks(self) -> str:
+        """What a link to the page as it is now has to leave out, a sentence; "" for nothing."""
+        return ""
 
     def follow(self, settings: Mapping[str, str]) -> list[str]:
         """Be as a link says; what was not taken, a sentence each."""
@@ -187,7 +201,7 @@ class LivePage(Keeping, widgets.VBox):
         elif name == "download":
             self._stage.hand_over("sharpness-kit.zip", "application/zip", self.files())
         elif name == "share":
-            self._stage.share(self.link().without_guess().query)
+            self._stage.share(self.link().without_guess().query, self.lacks())
         elif name in ("keep", "forget", "load"):
             self._shelve(name, value)
         elif name.startswith("restore "):
@@ -262,9 +276,21 @@ class LivePage(Keeping, widgets.VBox):
     def _follow(self) -> None:
         """Do what the link says, and say what could not be done."""
         self._waiting = False
+        self._held = {}
         said = not_taken([*self._link.faults, *self.follow(self._link.settings)])
         if said:
             self.tell_of_link(said)
+
+    @contextmanager
+    def holding(self) -> Iterator[Mapping[str, Any]]:
+        """What a teacher's link has fixed is after this as it was before; yields that."""
+        now = self.set_to()
+        self._held = {name: now[name] for name in self._link.fix if name in now} | self._held
+        yield self._held
+        now = self.set_to()
+        for name, value in self._held.items():
+            if now.get(name) != value:
+                self.put_back(name, value)
 
     def _go_to_beat(self, index: int) -> None:
         if not self._beats:
@@ -350,7 +376,7 @@ class LivePage(Keeping, widgets.VBox):
             "Reload it, or set the controls otherwise and go on."
         )
 
-    def _on_message(self, content: dict) -> None:
+    def _on_message(self, content: dict, buffers: Sequence[Any] = ()) -> None:
         """From the page, perhaps on another thread: note what is in view, pass on the rest."""
         kind = content.get("type")
         if kind == "ack":
@@ -366,6 +392,8 @@ class LivePage(Keeping, widgets.VBox):
             self._loop.mailbox.put(f"restore {kept[0]}", kept)
         elif kind == "address":
             self._loop.mailbox.put("address", content.get("query", ""))
+        elif kind == "load":
+            self._loop.mailbox.put("load", bytes(buffers[0]) if buffers else "too long")
         elif kind == "beat":
             self._loop.mailbox.put("next" if content.get("by", 1) > 0 else "back", None)
 
@@ -395,7 +423,7 @@ class LivePage(Keeping, widgets.VBox):
             for name, text in self.shelf.files().items():
                 archive.writestr(name, text)
             archive.writestr("data.csv", as_csv(self.columns()))
-            archive.writestr("run.json", json.dumps(content, allow_nan=False, indent=1))
+            archive.writestr("run.json", json.dumps(content, allow_nan=False))
         return buffer.getvalue()
 
     def notes(self) -> dict[str, str]:

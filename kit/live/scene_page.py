@@ -65,7 +65,8 @@ class ScenePage(LivePage):
     def do(self, name: str, value: Any) -> None:
         if self.scene.status == self._told:  # that was about what there was before
             self.scene.status = ""
-        self.scene.do(name, value)
+        with self.holding():
+            self.scene.do(name, value)
         refused = self.scene.status.startswith("Not done")
         self._knobs.sync(skip=None if refused else name)
         picture = self.scene.answers(name)
@@ -80,7 +81,8 @@ class ScenePage(LivePage):
         place = self._pictures[key].point(across, down)
         if place is not None:
             self.scene.version += 1
-            self.scene.point(key, place)
+            with self.holding():
+                self.scene.point(key, place)
             self._knobs.sync()
 
     def show_controls(self) -> None:
@@ -88,6 +90,12 @@ class ScenePage(LivePage):
 
     def keep_back(self, hide: Sequence[str], fix: Sequence[str]) -> list[str]:
         return self._knobs.keep_back(hide, fix)
+
+    def set_to(self) -> Mapping[str, Any]:
+        return dict(self.scene.values)
+
+    def put_back(self, name: str, value: Any) -> None:
+        self.scene.do(name, value)
 
     def settings(self) -> dict[str, str]:
         values = self.scene.values
@@ -146,8 +154,9 @@ class ScenePage(LivePage):
     def loaded(self, run: KeptScene) -> str:
         saved = run.content["settings"]
         texts = {c.name: c.text(saved[c.name]) for c in self.scene.controls if c.name in saved}
-        self.scene.do("reset")
-        faults = self.follow(texts)
+        with self.holding():
+            self.scene.do("reset")
+            faults = self.follow(texts)
         said = f"Loaded as run {run.letter}; the controls are as in it."
         return f"{said} {not_taken(faults, 'file')}".strip()
 
@@ -156,4 +165,6 @@ class ScenePage(LivePage):
 
     def lost(self) -> None:
         """The page has stopped answering: closed, hidden, asleep, or the network is gone."""
-        self.scene.do("pause", "Paused: the page was not seen for 10 seconds. Press Run to go on.")
+        said = "Paused: the page was not seen for 10 seconds. Press Run to go on."
+        if self.scene.running:
+            self.scene.do("pause", said)

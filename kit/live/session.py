@@ -105,6 +105,7 @@ class Session:
         self._seen = self.training.steps
         self.plan: Plan | None = None  # of a link, while it is followed
         self._due: list[Change] = []  # what of it is still to be changed
+        self._until = MOST  # the step where a run that nobody stops is paused
         self._cost = self._cost_step = self._cost_measure = 0.0
         self.epoch = getattr(self, "epoch", 0) + 1  # a new run: pictures start afresh
         gc.collect()  # the run before is a knot of references that would stay for long

@@ -161,7 +161,7 @@ function render({ model, el }) {
   async function onMessage(content, buffers) {
     if (content.type === "file") return handOver(content, buffers[0]);
     if (content.type === "look") return lookAt(content.key);
-    if (content.type === "share") return share(content.query);
+    if (content.type === "share") return share(content);
     if (content.type === "remember") return remember(content);
     if (content.type === "forget") return kept?.forget();
     showNumbers(content.numbers);
@@ -199,19 +199,39 @@ function render({ model, el }) {
     if (served) history.replaceState(history.state, "", addressOf(model.get("address")));
   });
   let linkBox = null;
-  async function share(query) {
+  let lackBox = null;
+  async function share({ query, lacks }) {
     const link = addressOf(query);
     if (!linkBox) {
       const label = element("label", "kit-link", null, "Link to this page as it is now ");
       linkBox = element("input", "", label);
       linkBox.readOnly = true;
       root().querySelector(".kit-foot > .kit-tools").after(label);
+      lackBox = element("span", "", label);
     }
     linkBox.value = link;
     linkBox.select();
     const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
     if (!copied) linkBox.focus();
-    said.textContent = copied ? "The link is copied." : "Copy the link that is selected.";
+    lackBox.textContent = lacks;
+    const done = copied ? "The link is copied." : "Copy the link that is selected.";
+    said.textContent = `${done} ${lacks}`.trim();
+  }
+
+  // A saved run. A message of ten megabytes would end the connection.
+  const LARGEST = 9e6;
+  const chooser = element("input", "");
+  chooser.type = "file";
+  chooser.accept = ".json";
+  chooser.onchange = async () => {
+    const [file] = chooser.files;
+    if (!file) return;
+    const sent = file.size <= LARGEST ? [await file.arrayBuffer()] : [];
+    chooser.value = ""; // the same file can be taken again
+    model.send({ type: "load" }, undefined, sent);
+  };
+  function onLoad(event) {
+    if (event.target.closest?.(".kit-c-load")) chooser.click();
   }
 
   function show() {
@@ -297,7 +317,7 @@ function render({ model, el }) {
         for (const part of control.matches("button") ? [control] : control.querySelectorAll(SLIDER_PARTS)) {
           if (part.matches("input[type=radio]")) continue; // its label names it
           const text = part === readout ? `${label}, value` : label;
-          if (!part.matches("button") || name === "load") set(part, "aria-label", text);
+          if (!part.matches("button")) set(part, "aria-label", text);
           if (part === readout) set(part, "role", "textbox");
           set(part, "title", tip);
           if (readout && part.getAttribute("role") === "slider") {
@@ -310,6 +330,7 @@ function render({ model, el }) {
     addDrawerButton(box);
     foldRest(box);
     showVerdict(box);
+    keepFocus(box);
     const table = box.querySelector(".kit-compared .widget-html-content");
     if (table?.scrollWidth > table?.clientWidth) set(table, "tabindex", "0");
     else table?.removeAttribute("tabindex");
@@ -324,10 +345,21 @@ function render({ model, el }) {
       const verdict = box.querySelector(".kit-verdict");
       const here = document.activeElement;
       if (here && here !== document.body && !here.closest(".kit-ask")) return; // gone elsewhere
+      if (!last?.closest(".kit-ask")) return; // nobody pressed: it came with the link
       verdict.tabIndex = -1;
       verdict.focus({ preventScroll: true });
       verdict.scrollIntoView({ block: "nearest" });
     }
+  }
+  // A button that goes, or is switched off, with the focus on it hands it to the next in line.
+  let last = null; // that had the focus
+  const onFocus = ({ target }) => (last = target);
+  function keepFocus(box) {
+    const usable = (node) => node && !node.disabled && node.checkVisibility();
+    if (document.activeElement !== document.body || !last?.isConnected || usable(last)) return;
+    const names = last.closest(".kit-foot") ? ["keep"] : ["repair", "run", "step"];
+    const next = names.map((name) => box.querySelector(`button.kit-c-${name}`)).find(usable);
+    next?.focus({ preventScroll: true });
   }
   // Written anew only where it changes: what is read aloud would be said again.
   function set(node, attribute, value) {
@@ -394,6 +426,8 @@ function render({ model, el }) {
       attributeFilter: ["aria-valuetext", "class", "disabled"],
     });
     unpin = measurePinned(box);
+    box.addEventListener("focusin", onFocus);
+    box.addEventListener("click", onLoad);
     nameControls();
     say();
   }
@@ -414,6 +448,8 @@ function render({ model, el }) {
     ready.disconnect();
     explain.stop();
     document.removeEventListener("keydown", onKey);
+    root()?.removeEventListener("focusin", onFocus);
+    root()?.removeEventListener("click", onLoad);
     seen.disconnect();
     resized.disconnect();
     for (const { src } of pictures.values()) if (src.startsWith("blob:")) URL.revokeObjectURL(src);

@@ -48,9 +48,9 @@ class Stage(anywidget.AnyWidget):
     announce = traitlets.Unicode("").tag(sync=True)
     address = traitlets.Unicode("").tag(sync=True)  # of the page as it is: survives a reload
 
-    def __init__(self, panels: Sequence[str], title: str, on_message: Callable[[dict], None]):
+    def __init__(self, panels: Sequence[str], title: str, on_message: Callable[[dict, list], None]):
         super().__init__(panels=list(panels), title=title)
-        self.on_msg(lambda _widget, content, _buffers: on_message(content))
+        self.on_msg(lambda _widget, content, buffers: on_message(content, buffers))
 
     def frame(
         self, number: int, images: Mapping[str, bytes], numbers: Sequence, phase: str
@@ -97,9 +97,9 @@ class Stage(anywidget.AnyWidget):
         """Have the browser forget what it remembers."""
         self.send({"type": "forget"})
 
-    def share(self, query: str) -> None:
-        """Give the reader a link with this query, to copy."""
-        self.send({"type": "share", "query": query})
+    def share(self, query: str, lacks: str = "") -> None:
+        """Give the reader a link with this query, to copy, and say what it lacks."""
+        self.send({"type": "share", "query": query, "lacks": lacks})
 
     def hand_over(self, name: str, mime: str, content: bytes) -> None:
         """Give the reader a file, as a download."""

@@ -189,6 +189,59 @@ def test_who_changes_something_meanwhile_leaves_the_links_run():
     page.handle("lr", 0.1)
     assert page.session.plan is None
     assert page.training.lr == 0.1
+    before = page.training.steps
+    while page.training.steps < before + 3:
+        page.work(0.01)
+    assert page.running()
+
+
+def test_a_run_with_more_changes_than_a_link_holds_keeps_its_settings_and_says_what_is_lost():
+    page = explorer()
+    page.handle("skip", None)
+    page.handle("address", "hide=seed&fix=activation")
+    for k in range(500):
+        page.training.step()
+        page.handle("momentum", 0.31 + 0.01 * (k % 7))
+    page.handle("keep", None)
+    assert "again</a>" not in page.furniture.compared.value
+    page.still()
+    link = page._stage.address
+    assert len(link) < LONGEST
+    sent = []
+    page._stage.send = lambda content, *_: sent.append(content)
+    page.handle("share", None)
+    assert "leaves out the 500 changes" in sent[-1]["lacks"]
+    again = explorer()
+    again.handle("address", link)
+    while again.running():
+        again.work(0.05)
+    again.still()
+    assert not again.prediction.open
+    assert again.training.momentum == page.training.momentum
+    assert again._controls.widgets["activation"].disabled
+    assert "the 500 changes on the way, too many for a link" in again._stage.status
+
+
+def test_what_is_fixed_stays_whatever_else_is_asked_for():
+    page = ScenePage(Parabola())
+    page.handle("address", "lr=1.5&sharp=2&fix=lr&guess=skip")
+    for name, value in (("reset", None), ("lecture", None), ("next", None), ("next", None)):
+        page.handle(name, value)
+        assert page.scene.values["lr"] == 1.5, name
+        page.still()
+        assert "lr=1.5" in page._stage.address
+    live = explorer()
+    live.handle("address", "lr=0.1&changes=3*lr*0.2&steps=5&fix=lr,batch_size&guess=skip")
+    while live.running():
+        live.work(0.05)
+    assert live.training.lr == 0.2
+    for name, value in (("preset", "catapult"), ("optimizer", "Adam"), ("dataset", "digits")):
+        live.handle(name, value)
+        assert live.training.lr == 0.2, name
+        assert live.session.config.lr == 0.2
+        assert live.training.batch_size is None
+    live.handle("lr", 0.3)  # the control is off; a page that sends it all the same is not heeded
+    assert live.training.lr == 0.2
 
 
 def test_a_pause_on_the_way_changes_nothing():

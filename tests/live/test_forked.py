@@ -109,6 +109,7 @@ def test_a_kernel_has_its_folder_its_environment_and_its_name(tmp_path):
         assert await ask(manager, "__import__('os').environ['KIT_WORD']") == "a word"
         assert await ask(manager, "__import__('os').getpid()") == manager.provisioner.pid
         assert await ask(manager, "'torch' in __import__('sys').modules")
+        assert not await ask(manager, "__import__('multiprocessing').current_process().daemon")
         backend = await ask(manager, "__import__('matplotlib').rcParams['backend']")
         assert "inline" in backend  # as in a kernel of its own: plots of a lab are shown
         return psutil.Process(manager.provisioner.pid).name()

@@ -309,6 +309,29 @@ def test_where_the_training_waits_for_its_time_the_pictures_go_on():
     run_in_loop(story)
 
 
+def test_work_that_cannot_be_paused_stands_still_while_nobody_watches(monkeypatch):
+    """And costs nothing: it once went round and round, at full speed, and did nothing."""
+    monkeypatch.setattr("kit.live.loop.UNWATCHED", 1000.0)  # seconds
+
+    async def story(show, loop):
+        asked, gone = [], True
+        show.lost = lambda: asked.append("lost")
+        loop.pacer.gone = lambda: gone
+        loop.mailbox.put("run")
+        await until(lambda: asked)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert asked == ["lost"]
+        assert show.worked == 0
+        gone = False
+        loop.mailbox.put("lr", 0.3)  # or the second is over
+        await until(lambda: show.worked >= 3)
+        loop.mailbox.put("pause")
+        await until(lambda: show.stills == 1)
+
+    run_in_loop(story)
+
+
 def test_mail_ends_a_rest_at_once_and_answers_to_frames_do_not():
     async def story(show, loop):
         loop.budget.spent = lambda wall, cpu, drawing=False: 1000.0  # seconds

@@ -38,12 +38,16 @@ function staticPage(root) {
   });
   $(".kit-c-skip", root).addEventListener("click", ask);
 
+  let loading = false;
   function ask() {
+    if (tour || loading) return;
+    loading = true;
     window.kitTour = answer;
     const script = document.createElement("script");
     script.src = root.dataset.tour;
     script.onerror = () => {
       script.remove();
+      loading = false;
       tell("The tour could not be loaded. Try again.");
     };
     document.head.append(script);
@@ -141,13 +145,14 @@ function staticPage(root) {
     play.textContent = "Pause";
     play.classList.add("kit-on");
     phase.setAttribute("aria-live", "off");
+    clearTimeout(timer);
     timer = setTimeout(go, RUN);
   }
   async function go() {
     const next = Number(scrub.value) + 1;
     const mine = timer;
     await fetchPictures(next);
-    if (timer !== mine) return;
+    if (timer === null || timer !== mine) return;
     show(next);
     const more = next + 1 < tour.frames.length;
     const same = parts === null || ![...parts.options].some(({ value }) => Number(value) === next + 1);

@@ -356,7 +356,8 @@ function render({ model, el }) {
   const onFocus = ({ target }) => (last = target);
   function keepFocus(box) {
     const usable = (node) => node && !node.disabled && node.checkVisibility();
-    if (document.activeElement !== document.body || !last?.isConnected || usable(last)) return;
+    const here = document.activeElement;
+    if (!last?.isConnected || usable(last) || (here !== document.body && here !== last)) return;
     const names = last.closest(".kit-foot") ? ["keep"] : ["repair", "run", "step"];
     const next = names.map((name) => box.querySelector(`button.kit-c-${name}`)).find(usable);
     next?.focus({ preventScroll: true });

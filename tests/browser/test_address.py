@@ -1,10 +1,12 @@
 """Links and reloads in Chromium, through Voila: the page comes back as it was."""
 
+import json
 import re
 
 import pytest
 from playwright.sync_api import expect
 
+from kit.live.parabola import Parabola
 from tests.browser.driver import NOTEBOOK, LivePage
 
 
@@ -64,10 +66,34 @@ def test_kept_runs_outlive_a_reload_in_their_tab(visit, voila_server, notebook, 
 
     live.press("forget")
     expect(kept(live)).to_have_count(0)
+    expect(live.button("Keep this run")).to_be_focused()  # the other one has gone
     page.reload()
     live = LivePage(page, skip=False)
     expect(live.button("Keep this run")).to_be_visible()
+    assert page.evaluate("document.activeElement === document.body")  # nobody has pressed anything
     live.press("keep")
+    expect(kept(live)).to_have_text(["A"])
+    seen.check()
+
+
+def load(live, content):
+    with live.page.expect_file_chooser() as chooser:
+        live.press("load")
+    name, mime = "run.json", "application/json"
+    chooser.value.set_files({"name": name, "mimeType": mime, "buffer": content})
+
+
+def test_a_saved_run_is_loaded_and_what_is_too_long_is_refused(visit, voila_server):
+    seen = visit(voila_server.url("01_step_too_big.ipynb"))
+    live = LivePage(seen.page)
+    content = {"format": "sharpness-kit scene 1", "page": Parabola.title, "settings": {"lr": 1.5}}
+    load(live, json.dumps(content | {"link": {"lr": "1.5"}}).encode())
+    live.expect_status(re.compile("Loaded as run A"))
+    live.expect_value("ηλ₁", "1.88")
+    load(live, b" " * 11_000_000)
+    live.expect_status(re.compile("Not loaded: the file is longer than the 9 MB"))
+    load(live, b"{}")
+    live.expect_status(re.compile("Not loaded: this is no run.json"))
     expect(kept(live)).to_have_text(["A"])
     seen.check()
 

@@ -154,9 +154,11 @@ def test_divergence_is_explained_and_repaired(open_page):
     live.expect_status(re.compile(r"Blow-up at step \d+: .*λ = .*threshold 5 at η = 0.4"))
     repair = live.root.locator("button.kit-c-repair")
     expect(repair).to_contain_text("before the layers were rescaled")
+    expect(repair).to_be_focused()  # Run, which was pressed, is switched off
     live.screenshot("blow-up")
-    live.press("repair")
+    seen.page.keyboard.press("Enter")
     live.expect_status(re.compile("Repaired: back at step"))
+    expect(live.root.locator("button.kit-c-run")).to_be_focused()
     expect(live.control("rescale").locator(".widget-readout")).to_have_text("× 1")
     expect(repair).to_be_hidden()
     seen.check()

@@ -24,6 +24,11 @@ COMPILE := "$(BIN)/uv" pip compile --quiet --universal --fork-strategy fewest --
 FREE_PORT := import socket; \
 	print(next(p for p in range(8866, 9866) if socket.socket().connect_ex(("127.0.0.1", p))))
 
+# The environments of `make test` are set up side by side.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=2
+endif
+
 .PHONY: serve serve-class lab test bench load labs grade-demo site doctor lock data binder-link clean
 
 # Voila reads voila.json, and the template in kit/live through the link that the set-up makes.

@@ -24,6 +24,8 @@ from kit.checks import check_int, check_one_of, check_seed
 from kit.estimate import Estimate
 from kit.objective import Objective
 
+NUMBERS = 2**22  # of the inputs that are worked on at once
+
 
 def batch_sharpness(
     objective: Objective,
@@ -61,8 +63,10 @@ def batch_quotients(
     indices = torch.stack(
         [torch.randperm(objective.n, generator=generator)[:batch_size] for _ in range(batches)]
     )
-    g, Hg = objective.on_batches(indices)
-    return (g * Hg).sum(1).double(), g.square().sum(1).double()
+    at_once = max(1, NUMBERS // (batch_size * objective.X[0].numel()))
+    parts = [objective.on_batches(part) for part in indices.split(at_once)]
+    curvature = torch.cat([(g * Hg).sum(1).double() for g, Hg in parts])
+    return curvature, torch.cat([g.square().sum(1).double() for g, _ in parts])
 
 
 def summarise(curvature: Tensor, square: Tensor, definition: str = "mean_of_ratios") -> Estimate:

@@ -41,6 +41,7 @@ from kit.covering import (
     regular_covering_radius,
     uniform_w1,
 )
+from kit.distance import distances
 from kit.evaluation import costs
 from kit.jacobian import gram_norms, input_output_jacobian, jacobian_norms
 from kit.lipschitz import (
@@ -253,11 +254,12 @@ class BoundCalculator:
 
     def _prepare_estimate(self) -> None:
         X, X_test = self.dataset.X_train.double(), self.dataset.X_test.double()
-        D = torch.cdist(X, X)
-        apart = torch.cdist(self.targets.double(), self.targets.double())
+        D = distances(X, X)
+        targets = self.targets.double()
+        apart = distances(targets, targets)
         slopes = torch.where(D > 0, apart / D.clamp(min=1e-300), 0.0)
         self.target_slope = float(slopes.max())
-        nearest = torch.cdist(X_test, X).min(dim=1)
+        nearest = distances(X_test, X).min(dim=1)
         self.radius = float(nearest.values.quantile(0.95))
         counts = torch.bincount(nearest.indices, minlength=len(X))
         self.cells = counts.double() / len(X_test)

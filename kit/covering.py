@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from kit.checks import check_int, check_number
+from kit.distance import distances
 from kit.objective import as_features
 from kit.statement import Statement
 
@@ -140,7 +141,7 @@ def held_out_radius(X: Tensor, X_held_out: Tensor, *, quantile: float = 0.95) ->
     X, held_out = (as_features(x, like).flatten(1) for x in (X, X_held_out))
     if X.shape[1] != held_out.shape[1]:
         raise ValueError(f"X_held_out: has {held_out.shape[1]} features; takes {X.shape[1]}, as X")
-    nearest = torch.cat([torch.cdist(part, X).amin(1) for part in held_out.split(1024)])
+    nearest = torch.cat([distances(part, X).amin(1) for part in held_out.split(1024)])
     value, largest = float(nearest.quantile(quantile)), float(nearest.max())
     return Statement(
         value,

@@ -105,21 +105,21 @@ def minimum_sharpness(objective: Objective) -> float:
     L = len(weights)
     t = torch.stack([w.sum() for w in weights]).numpy()
     s = torch.stack([b.sum() for b in biases]).numpy() if biases else None
-    if L == 1 or t.min() <= 0:
-        total = float(t.sum() if s is None else t.sum() + s.sum())
-        return total if L == 1 else (0.0 if s is None else float(s[-1]))
-    logs = torch.as_tensor(t).log()
-    balanced = L * math.exp(float(logs.mean()))
+    if L == 1:
+        return float(t.sum() if s is None else t.sum() + s.sum())
     if s is None:
-        return balanced
-    t, s = t / balanced, s / balanced
-
+        return 0.0 if t.min() <= 0 else L * math.exp(float(np.log(t).mean()))
     # With u_l = log a_1 ... a_l, u_L = 0, log a_l is u_l - u_{l-1}.
     ends = np.eye(L + 1)[:, 1:-1]
     A = -2 * np.concatenate([np.diff(ends, axis=0), ends[1:-1]])
-    start = 0.5 * (logs - logs.mean()).cumsum(0)[:-1]  # the balance of the weights alone
-    least = least_exponential_sum(np.concatenate([t, s[:-1]]), A, start.numpy())
-    return balanced * (least + float(s[-1]))
+    c = np.concatenate([t, s[:-1]])
+    there, scale = c > 0, c.max()
+    if scale == 0:
+        return float(s[-1])
+    logs = np.log(t) if t.min() > 0 else np.zeros(L)
+    start = 0.5 * (logs - logs.mean()).cumsum()[:-1]  # the balance of the weights alone
+    least = least_exponential_sum(c[there] / scale, A[there], start)
+    return float(scale * least + s[-1])
 
 
 def least_exponential_sum(c: np.ndarray, A: np.ndarray, u: np.ndarray) -> float:
@@ -133,7 +133,7 @@ def least_exponential_sum(c: np.ndarray, A: np.ndarray, u: np.ndarray) -> float:
     for _ in range(200):
         e = c * np.exp(A @ u)
         value, g = e.sum(), A.T @ e
-        step = np.linalg.solve((A.T * e) @ A, g)
+        step = np.linalg.lstsq((A.T * e) @ A, g)[0]  # a direction that nothing depends on: 0
         if g @ step <= 1e-15 * value:
             break
         size = 1.0

@@ -197,7 +197,7 @@ class Objective:
 
     def outputs(self) -> Tensor:
         """f(x_i), (n, K)."""
-        return self.point().outputs
+        return self.point().outputs.clone()
 
     def outputs_only(self) -> Tensor:
         """f(x_i), (n, K), by a forward pass that keeps nothing for derivatives."""
@@ -318,12 +318,13 @@ def _targets(y: object, X: Tensor, K: int, reference: Tensor, loss: Loss) -> Ten
             f"y: got {y.dtype} of shape {tuple(y.shape)}; takes integer labels (n,) "
             f"or float targets (n, {K})"
         )
+    y = y.long()  # numpy's unsigned kinds have no least entry
     if int(y.min()) < 0 or int(y.max()) >= K:
         raise ValueError(
             f"y: got labels from {int(y.min())} to {int(y.max())}; takes 0 to {K - 1}, "
             f"since the model has {K} outputs"
         )
-    return y.long()
+    return y
 
 
 def _is_distribution(y: Tensor) -> bool:

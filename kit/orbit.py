@@ -121,7 +121,8 @@ class Orbit:
 
     def _objective(self, model: nn.Module) -> Objective:
         here = self.training.objective
-        return Objective(model, here.X, here.y, loss=self.training.loss)
+        smoothing = here.label_smoothing
+        return Objective(model, here.X, here.y, loss=self.training.loss, label_smoothing=smoothing)
 
 
 def _value(name: str, objective: Objective) -> float:

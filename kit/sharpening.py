@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from kit.checks import check_int, check_number
 from kit.curvature import check_objective, eigenvalues
+from kit.distance import distances
 from kit.jacobian import jacobian_norms
 from kit.objective import Objective
 from kit.stack import architecture
@@ -83,12 +84,12 @@ def jacobian_floor(objective: Objective, *, V: float = 0.0) -> Floor:
     best, pair, differ = -math.inf, (0, 0), False
     for start in range(0, len(X), ROWS):
         rows = slice(start, start + ROWS)
-        distance = torch.cdist(X[rows], X)
+        distance = distances(X[rows], X)
         if cross_entropy:
             rise = (slack[rows, None] + slack) / math.sqrt(2)
             apart = y[rows, None] != y
         else:
-            difference = torch.cdist(targets[rows], targets)
+            difference = distances(targets[rows], targets)
             rise, apart = difference - slack[rows, None] - slack, difference > 0
         # Equal inputs have equal outputs, so they rise by nothing and say nothing.
         slope = torch.where(apart & (distance > 0), rise / distance, -math.inf)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from kit.checks import check_bool, check_int, check_number, check_one_of, check_seed
-from kit.curvature import DENSE_LIMIT, check_objective, matrix
+from kit.curvature import DENSE_LIMIT, check_objective, eigenvalues, matrix
 from kit.estimate import Estimate
 from kit.kfac import kronecker_factors
 from kit.lanczos import random_signs
@@ -281,6 +281,9 @@ def _dual_takeuchi(objective: Objective, mu: float, centered: bool) -> float:
 
 def _hutchinson(objective: Objective, mu: float, operator: str, probes: int, seed: int) -> Estimate:
     """z' A (A + mu I)^{-1} z = z'z - mu z' (A + mu I)^{-1} z, for random signs z."""
+    if operator != "gauss_newton":  # products cannot tell: A + mu I may be positive all the same
+        ends = (eigenvalues(objective, operator=operator, largest=end) for end in (False, True))
+        _refuse_negative(torch.cat([end.values for end in ends]), operator)
     product, like = operator_product(objective, operator), objective.point().theta
     Z = random_signs(like, probes, torch.Generator().manual_seed(seed))
     solution, products = conjugate_gradients(lambda V: product(V) + mu * V, Z)

@@ -80,7 +80,8 @@ class StackTracker:
         most = min(most, P)
         V = start.new_zeros(S, most, P)
         T = start.new_zeros(S, most, most)
-        tiny = torch.finfo(start.dtype).tiny
+        tiny, eps = torch.finfo(start.dtype).tiny, torch.finfo(start.dtype).eps
+        alive = torch.ones(S, dtype=torch.bool, device=start.device)
         v = start / start.norm(dim=1, keepdim=True).clamp(min=tiny)
         for j in range(most):
             V[:, j] = v
@@ -92,19 +93,23 @@ class StackTracker:
                 overlap = (basis * w.unsqueeze(1)).sum(2)
                 if sweep == 0:
                     T[:, j, : j + 1] = T[:, : j + 1, j] = overlap
+                    # Of a network whose space is used up: no new eigenvalue, and none above it.
+                    T[:, j, j] = torch.where(alive, T[:, j, j], T[:, 0, 0])
                 w = w - (basis * overlap.unsqueeze(2)).sum(1)
             length = w.norm(dim=1)
+            scale = T[:, : j + 1, : j + 1].abs().amax((1, 2))
+            alive = alive & ~(length <= P**0.5 * eps * scale)
             last = j + 1 == most
             if j + 1 >= LEAST or last:
                 small = T[:, : j + 1, : j + 1]
                 finite = torch.isfinite(small).all(2).all(1) & torch.isfinite(length)
                 values, Y = torch.linalg.eigh(torch.where(finite[:, None, None], small, 0.0))
                 value, y = values[:, -1], Y[:, :, -1]
-                residual = length * y[:, -1].abs()
+                residual = torch.where(alive, length * y[:, -1].abs(), 0.0)
                 done = (residual <= tol * value.abs()) | ~finite
                 if last or bool(done.all()):
                     break
-            v = w / length.clamp(min=tiny).unsqueeze(1)
+            v = torch.where(alive, 1 / length.clamp(min=tiny), 0.0).unsqueeze(1) * w
         vector = (basis * y.unsqueeze(2)).sum(1)
         vector = torch.where(finite.unsqueeze(1), vector, start)
         nan = value.new_full((), torch.nan)

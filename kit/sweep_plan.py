@@ -19,6 +19,7 @@ from kit.checks import check_one_of
 from kit.load import Dataset
 from kit.models import mlp
 from kit.registry import measures as registry
+from kit.saved import data_checksum
 from kit.seeding import RANDOM_STATE
 
 DEFAULTS: dict[str, Any] = {
@@ -69,12 +70,18 @@ class Plan:
     def signature(self) -> dict[str, str]:
         """What a table says of the sweep that it comes from."""
         model = "a function of the seed" if callable(self.model) else str(self.model)
-        data = f"{self.dataset.name}, n = {len(self.dataset.X_train)}"
+        contents = data_checksum(self.dataset)[:8]
+        data = f"{self.dataset.name}, n = {len(self.dataset.X_train)}, {contents}"
+        options = {name: given for name, given in sorted(self.measures.items()) if given}
+        short = float(f"{self.budget:g}") == self.budget
+        budget = f"{self.budget:g}" if short else repr(self.budget)
+        most = f", at most {self.max_updates} updates" if self.match == "loss" else ""
         return {
             "data": data,
             "model": f"{model}, {self.activation}",
             "trained": f"{self.loss}, {self.optimizer}{', nesterov' if self.nesterov else ''}",
-            "matched": f"{self.match} {self.budget:g}",
+            "matched": f"{self.match} {budget}{most}",
+            "options": repr(options) if options else "none",
         }
 
 

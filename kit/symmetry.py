@@ -13,6 +13,7 @@ themselves (theory.md, P2.1).
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -130,10 +131,11 @@ def _require_homogeneous(module: nn.Module) -> None:
         return
     z = torch.randn(IMAGE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     images = "2d" in name
+    module = copy.deepcopy(module)  # it may count its calls
     z = 3 * (z if images else z.flatten(1)[:, : ROWS[1]])
     with torch.no_grad(), seeded():
         try:
-            plain = module(z)
+            plain = module(z.clone())  # it may write into what it is given
             scaled = [module(c * z) - c * plain for c in (0.01, 0.5, 7.0)]
         except (RuntimeError, TypeError, ValueError) as error:
             raise NoSymmetry(f"model: {name} could not be tried: {error}") from error

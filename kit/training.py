@@ -310,7 +310,9 @@ class Training(MeasuredRun):
                 probe.last = last
 
     def preconditioner(self) -> Tensor | None:
-        return self._optimizer.preconditioner() if self.optimizer == "adam" else None
+        """Adam's, (P,); infinite for frozen parameters, whose directions no step takes."""
+        Q = self._optimizer.preconditioner() if self.optimizer == "adam" else None
+        return None if Q is None else Q.where(self._trained(torch.ones_like(Q)) > 0, torch.inf)
 
     def threshold(self) -> tuple[float, str]:
         if self.mixup:

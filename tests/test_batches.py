@@ -115,6 +115,16 @@ def test_a_batch_without_gradient_counts_as_zero():
     assert math.isfinite(summarise(one, some, "ratio_of_means").standard_error)
 
 
+def test_many_large_batches_are_taken_in_parts(monkeypatch):
+    X, y = oracles.samples(12, 4, 3)
+    objective = Objective(mlp((4, 5, 3), seed=0).double(), X, y)
+    whole = batch_sharpness(objective, 5, batches=9)
+    monkeypatch.setattr("kit.batches.NUMBERS", 45)
+    parts = batch_sharpness(objective, 5, batches=9)
+    assert parts.value == pytest.approx(whole.value, rel=1e-12)
+    assert parts.standard_error == pytest.approx(whole.standard_error, rel=1e-9)
+
+
 def test_a_seed_gives_the_same_number_and_another_seed_another():
     objective = problem()
     first, again, other = (batch_sharpness(objective, 3, seed=seed) for seed in (1, 1, 2))

@@ -141,6 +141,23 @@ def test_minimum_sharpness_of_one_layer_and_of_a_dead_network():
     assert minimum_sharpness(dead) == pytest.approx(float(last_bias.diagonal().sum()), rel=1e-9)
 
 
+def test_minimum_sharpness_where_only_the_first_layer_is_dead():
+    """Its terms are 0, and the others go on: 2 sqrt(s_2 t_3) + s_3."""
+    objective = problem((3, 4, 4, 2))
+    with torch.no_grad():
+        objective.model[0].bias.fill_(-50.0)
+        objective.model[2].bias.fill_(0.5)
+    s = [float(layer_hessian(objective, k).diagonal().sum()) for k in (1, 3, 5)]
+    t = float(torch.einsum("abab->", layer_hessian(objective, 4)))
+    assert s[0] == 0
+    expected = 2 * math.sqrt(s[1] * t) + s[2]
+    assert minimum_sharpness(objective) == pytest.approx(expected, rel=1e-6)
+    a = (t / s[1]) ** 0.25
+    scaled = rescale_layers(objective.model, (1.0, 1 / a, a))
+    trace = float(oracles.hessian(scaled, objective.X, objective.y).trace())
+    assert trace >= expected * (1 - 1e-9)
+
+
 def test_normalized_sharpness_is_the_least_that_a_general_search_finds():
     objective = problem((3, 4, 2))
     total = 0.0

@@ -620,3 +620,22 @@ def test_one_tensor_of_parameters_is_a_live_view_too():
         model[0].weight.add_(1.0)
     assert not torch.equal(theta, objective.flat_parameters())
     assert objective.value() != before
+
+
+def test_outputs_are_the_callers_own():
+    X, y = samples(8, 3, 2)
+    objective = Objective(net((3, 4, 2)), X, y)
+    value, norm = objective.value(), objective.gradient().norm()
+    f = objective.outputs()
+    f -= f.max(1, keepdim=True).values
+    f *= 3
+    fresh = Objective(objective.model, X, y)
+    assert objective.value() == value == fresh.value()
+    assert torch.equal(objective.gradient().norm(), norm)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16])
+def test_labels_of_any_kind_of_integer(kind):
+    X, y = samples(8, 3, 2)
+    objective = Objective(net((3, 4, 2)), X, y.numpy().astype(kind))
+    assert objective.value() == Objective(objective.model, X, y).value()

@@ -58,6 +58,12 @@ def test_with_weight_decay_the_objective_is_not_invariant(orbit):
     assert orbit.penalised(there, 0.01) > 2 * orbit.penalised(here, 0.01)
 
 
+def test_the_loss_is_that_of_the_training():
+    data = load_dataset("digits", n_train=40)
+    run = Training(mlp((64, 6, 10), seed=0), data, label_smoothing=0.2, measures=(), scores=False)
+    assert Orbit(run).objective.value() == pytest.approx(run.objective.value(), rel=1e-6)
+
+
 def test_the_training_is_left_alone_and_seeds_repeat(orbit):
     theta = orbit.training.objective.flat_parameters()
     first, again, other = (orbit.at(spread=1.0, seed=s) for s in (0, 0, 1))

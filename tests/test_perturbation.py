@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import Objective, rescale_nodes
+from kit import Objective, mlp, rescale_nodes
 from kit.perturbation import (
     adaptive_sharpness,
     average_adaptive_sharpness,
@@ -65,6 +65,22 @@ def test_a_loss_that_never_comes_back_has_no_critical_step():
     assert critical_sharpness(falls_for_ever) == 0
     assert math.isnan(critical_sharpness(falls_for_ever, direction=-falls_for_ever.gradient()))
     assert math.isnan(critical_sharpness(quadratic([1.0, 2.0], [0.0, 0.0])))  # stationary
+
+
+def test_at_a_minimum_it_is_the_curvature_or_not_a_number_but_not_rounding():
+    X = samples(60, 4, 1)[0].float()
+    y = torch.sin(3 * X.sum(1, keepdim=True))
+    model = mlp((4, 1), seed=0)
+    run = Objective(model, X, y, loss="mse")
+    for _ in range(100):
+        g = run.gradient()
+        put(model, run.flat_parameters() - 0.3 * g)
+    assert float(g.norm()) < 1e-6
+    found = critical_sharpness(run)
+    assert run.value() > 0.05
+    H = oracles.hessian(model.double(), X.double(), y.double(), "mse")
+    low, *_, top = torch.linalg.eigvalsh(H).tolist()
+    assert math.isnan(found) or 0.99 * low < found < 1.01 * top
 
 
 def test_the_loss_really_is_back_at_the_critical_step_and_lower_before():

@@ -331,6 +331,23 @@ def test_the_next_eigenvalues_are_those_of_the_package():
         assert run.history[f"eigenvalue_{k}"][-1] == pytest.approx(float(exact[k - 1]), rel=2e-2)
 
 
+def test_adams_sharpness_is_that_of_what_is_trained():
+    model = mlp((64, 8, 10), seed=0).double()
+    for part in model[0].parameters():
+        part.requires_grad_(False)
+    data = load_dataset("digits", n_train=50)
+    names = ("preconditioned_sharpness",)
+    run = Training(model, data, optimizer="adam", lr=1e-3, measures=names, scores=False)
+    run.run(20)
+    Q = run.preconditioner()
+    trained = torch.isfinite(Q)
+    assert int(trained.sum()) == sum(p.numel() for p in model[2].parameters())
+    H = oracles.hessian(run.model, run.objective.X, run.objective.y)[trained][:, trained]
+    D = Q[trained].rsqrt()
+    top = torch.linalg.eigvalsh(D[:, None] * H * D)[-1]
+    assert run.history["preconditioned_sharpness"][-1] == pytest.approx(float(top), rel=1e-2)
+
+
 def test_swings_are_the_changes_of_each_samples_cost():
     run = digits_run("swing_max")
     costs = [run.objective.point().losses().clone()]

@@ -204,3 +204,21 @@ def test_with_local_variation_the_floor_on_sharpness_is_a_bound():
 def test_bad_input_is_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_inputs_stay_equal_among_many(seed):
+    """Where there are many rows a fast formula for distances leaves rounding between equal ones."""
+    generator = torch.Generator().manual_seed(seed)
+    X = torch.randn(60, 20, generator=generator, dtype=torch.float64)
+    X[1] = X[0]
+    model = net((20, 8, 1))
+    with torch.no_grad():
+        y = model(X) + 0.1 * torch.randn(60, 1, generator=generator, dtype=torch.float64)
+        y[0], y[1] = model(X[:1])[0] - 0.4, model(X[:1])[0] + 0.4
+    floor = jacobian_floor(Objective(model, X, y, loss="mse"))
+    assert set(floor.pair) != {0, 1}
+    assert floor.terms["distance"] > 0
+    apart = [i for i in range(60) if i != 1]
+    rest = jacobian_floor(Objective(model, X[apart], y[apart], loss="mse")).value
+    assert floor.value < 2 * rest + 1

@@ -181,6 +181,18 @@ def test_the_dual_gives_what_the_dense_matrices_give(monkeypatch, centered, loss
     assert dual[1] == pytest.approx(direct, rel=1e-8)
 
 
+def test_a_damping_above_the_negative_eigenvalues_does_not_hide_them():
+    X, y = samples(20, 3, 3)
+    objective = Objective(
+        net((3, 6, 3), "tanh"), X, 5 * torch.nn.functional.one_hot(y, 3).to(X), loss="mse"
+    )
+    low = float(torch.linalg.eigvalsh(matrix(objective, "hessian"))[0])
+    assert low < -0.1
+    for method in ("exact", "lanczos", "hutchinson"):
+        with pytest.raises(ValueError, match="has a negative eigenvalue"):
+            soft_rank(objective, 2 * abs(low), operator="hessian", method=method)
+
+
 @pytest.mark.parametrize("method", ["lanczos", "hutchinson"])
 def test_estimates_scatter_about_the_exact_number_as_their_errors_say(method):
     objective = problem((6, 30, 20, 4), n=30)
@@ -337,7 +349,7 @@ def negative():
         ),
         (
             lambda: soft_rank(negative(), 0.1, operator="hessian", method="hutchinson"),
-            "not positive definite",
+            "'hessian' has a negative eigenvalue",
         ),
         (lambda: takeuchi_trace(problem(), 0.0), "damping: got 0"),
         (lambda: takeuchi_trace(problem(), -1.0), "damping: got -1"),

@@ -90,6 +90,29 @@ def test_a_jump_to_another_top_eigenvector_is_seen_at_the_next_cold_check():
     assert float(value) == pytest.approx(9.0, rel=1e-6)
 
 
+@pytest.mark.parametrize("dead", ["unit", "layer"])
+def test_a_network_with_few_directions_has_no_eigenvalues_from_rounding(dead):
+    """Its Krylov space is used up while those of the others go on."""
+    X, y = samples(40, 6, 3)
+    targets = torch.nn.functional.one_hot(y, 3).to(X)
+    models = [net((6, 10, 3), seed=seed) for seed in (0, 9)]
+    with torch.no_grad():
+        if dead == "unit":
+            models[0][0].bias.fill_(-50.0)
+        else:
+            models[0][2].weight.zero_()
+            models[0][2].bias.zero_()
+    for dtype in (torch.float64, torch.float32):
+        thetas = torch.stack([flat(m) for m in models]).to(dtype)
+        value, residual = StackTracker(seed=0).measure(
+            stack(X.to(dtype), targets.to(dtype), thetas, (6, 10, 3))
+        )
+        for k, model in enumerate(models):
+            top = torch.linalg.eigvalsh(oracles.hessian(model, X, targets, "mse"))[-1]
+            assert float(value[k]) == pytest.approx(float(top), rel=2e-3)
+        assert float(residual[0]) < 1e-3 * float(value[0])
+
+
 def test_a_network_that_is_not_finite_leaves_the_others_alone():
     X, _, targets, models = problem()
     thetas = torch.stack([flat(m) for m in models])

@@ -228,6 +228,15 @@ def test_failed_rows_run_again_and_other_tables_are_refused(tmp_path):
     assert again["train_loss"].iloc[1] == -1
     with pytest.raises(ValueError, match="resume: matched is updates 30; this has updates 31"):
         quiet(grid, resume=table, budget=31)
+    with pytest.raises(ValueError, match=r"resume: matched is updates 30; this has .*30\.25"):
+        quiet(grid, resume=table, match="epochs", budget=30.25)
+    other = data()
+    other.y_train[0] = 1 - other.y_train[0]
+    with pytest.raises(ValueError, match="resume: data is"):
+        quiet(grid, other, resume=table)
+    ranked = quiet(grid, measures={"soft_rank": {"damping": 1.0}})
+    with pytest.raises(ValueError, match="resume: options is"):
+        quiet(grid, measures={"soft_rank": {"damping": 0.01}}, resume=ranked)
     with pytest.raises(ValueError, match="resume: has no column 'trace'"):
         quiet(grid, resume=table, measures=["trace"])
     with pytest.raises(TypeError, match="resume: got int"):

@@ -214,3 +214,11 @@ def test_a_fresh_bias_is_said():
         value = invariant_sharpness(objective(model))
     assert math.isfinite(value)
     assert invariant_sharpness(objective(model), metric="elementwise") > 0
+
+
+def test_trying_an_activation_neither_depends_on_it_writing_nor_changes_it():
+    inplace = nn.Sequential(nn.Linear(3, 4), nn.LeakyReLU(0.1, inplace=True), nn.Linear(4, 2))
+    assert symmetry_fault(inplace) is None
+    norm = nn.BatchNorm2d(4, affine=False)
+    symmetry_fault(nn.Sequential(nn.Conv2d(4, 4, 1), norm, nn.Flatten(), nn.Linear(4, 2)))
+    assert int(norm.num_batches_tracked) == 0

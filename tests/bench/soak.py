@@ -8,6 +8,7 @@ of the time the kernel and the page hold at most a tenth more than in the second
 
 import argparse
 import csv
+import math
 import random
 import shutil
 import statistics
@@ -167,9 +168,9 @@ def main() -> None:
     for column in COLUMNS[2:5]:
         parts = ", ".join(f"{value:.0f}" for value in quarters(rows, column))
         print(f"{column}, median of each quarter: {parts}; growth {growth(rows, column):.2f}")
-    took = sorted(row["slider ms"] for row in rows)
+    took = sorted(row["slider ms"] for row in rows if math.isfinite(row["slider ms"]))
     print(f"slider: p50 {took[len(took) // 2]:.0f} ms, p95 {took[int(0.95 * len(took))]:.0f} ms")
-    print(f"{len(rows)} readings; largest step {max(row['step'] for row in rows)}")
+    print(f"{len(rows)} readings, {len(took)} of a slider; largest step {max(row['step'] for row in rows)}")
 
 
 if __name__ == "__main__":

@@ -170,7 +170,8 @@ def main() -> None:
         print(f"{column}, median of each quarter: {parts}; growth {growth(rows, column):.2f}")
     took = sorted(row["slider ms"] for row in rows if math.isfinite(row["slider ms"]))
     print(f"slider: p50 {took[len(took) // 2]:.0f} ms, p95 {took[int(0.95 * len(took))]:.0f} ms")
-    print(f"{len(rows)} readings, {len(took)} of a slider; largest step {max(row['step'] for row in rows)}")
+    print(f"{len(rows)} readings, {len(took)} of a slider")
+    print(f"largest step {max(row['step'] for row in rows):.0f}")
 
 
 if __name__ == "__main__":

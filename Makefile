@@ -63,7 +63,8 @@ bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp
 load: $(VENV)/dev.stamp
 	"$(BIN)/python" -m tests.bench.load $(N)
 
-# The students' notebooks, without solutions, as dist/labs.zip. CLASS=2027 draws other cases and data.
+# The students' notebooks, without solutions, as dist/labs.zip; dist/course to grade them in. CLASS=2027
+# draws other cases and data.
 labs: $(GRADING)/grading.stamp
 	"$(CURDIR)/$(GRADING)/bin/python" -m kit.labs release --course "$(CLASS)" --out dist/labs.zip
 
@@ -77,7 +78,7 @@ site: $(VENV)/run.stamp
 	@live="$(LIVE)"; [ "$$live" ] || live=$$($(MAKE) --silent --no-print-directory binder-link) || live=; \
 	"$(BIN)/python" -m kit.live.site --out dist/site --live "$$live" $(FLAGS)
 
-# Checks Python, torch, kernel, widgets, ports, memory and speed, and says what to do.
+# Checks Python, packages, torch, data, ports, memory and speed, and says what to do.
 doctor: $(VENV)/run.stamp
 	@"$(BIN)/python" -m kit doctor
 

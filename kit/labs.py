@@ -1,6 +1,7 @@
 """The labs for a class: students' notebooks out of the instructor's, and grading without a hand.
 
-    python -m kit.labs release --course 2027 --out dist/labs.zip     what students get
+    python -m kit.labs release --course 2027 --out dist/labs.zip     what students get, and beside
+                                                                    it dist/course, to grade in
     python -m kit.labs demo                                         a class of six, graded
 
 Both need nbgrader (`make labs` and `make grade-demo` bring it along). The instructor's notebooks
@@ -27,8 +28,22 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "labs" / "instructor"
 LABS = tuple(sorted(path.stem for path in SOURCE.glob("lab_*.ipynb")))
-SECONDS = 30  # that a cell of the demo may take
+SECONDS = 15  # that a cell may take
 CONFIG = """
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+from nbgrader.preprocessors import ClearHiddenTests, GetGrades, NbGraderPreprocessor
+
+
+class ShortErrors(NbGraderPreprocessor):
+    # Of a check that failed, what it says: the lines around it are hidden tests.
+    def preprocess_cell(self, cell, resources, index):
+        if cell.metadata.get("nbgrader", {{}}).get("grade"):
+            for output in cell.get("outputs", ()):
+                if output.output_type == "error":
+                    output.traceback = [f"{{output.ename}}: {{output.evalue}}"]
+        return cell, resources
+
+
 c = get_config()
 c.CourseDirectory.course_id = "sharpness"
 c.ClearSolutions.code_stub = {{"python": "raise NotImplementedError  # your code"}}
@@ -37,6 +52,10 @@ c.ExecutePreprocessor.timeout = {seconds}
 c.ExecutePreprocessor.interrupt_on_timeout = True
 c.ExecutePreprocessor.iopub_timeout = 10
 c.Exchange.root = "{exchange}"
+# Grading brings the hidden tests back: students are not to read them in their feedback.
+c.GenerateFeedback.preprocessors = [
+    GetGrades, ClearHiddenTests, ShortErrors, CSSHTMLHeaderPreprocessor
+]
 """
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
@@ -116,13 +135,11 @@ def for_course(text: str, course: str) -> str:
 
 
 def write_release(out: Path, course: str = "") -> Path:
-    """The students' notebooks as a zip."""
-    with tempfile.TemporaryDirectory() as folder:
-        release = Course(Path(folder), course=course).release()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(release.rglob("*.ipynb")):
-                archive.write(path, path.relative_to(release))
+    """The students' notebooks as a zip, made in the course folder beside it, which stays."""
+    release = Course(out.parent.resolve() / "course", course=course).release()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(release.rglob("*.ipynb")):
+            archive.write(path, path.relative_to(release))
     return out
 
 
@@ -187,6 +204,7 @@ def main() -> int:
     parser.add_argument("--course", default="", help="draws this class's cases and data")
     parser.add_argument("--out", type=Path, default=Path("dist/labs.zip"))
     parser.add_argument("--lab", default="lab_a", choices=LABS, help="of the demo")
+    parser.add_argument("--folder", type=Path, help="of the demo: where its course stays")
     chosen = parser.parse_args()
     try:
         import nbgrader  # noqa: F401
@@ -195,8 +213,10 @@ def main() -> int:
         return 1
     if chosen.what == "release":
         print(f"{write_release(chosen.out, chosen.course)}: {', '.join(LABS)}")
+        print(f"To grade them: {chosen.out.parent / 'course'}")
         return 0
-    for student, (score, most) in sorted(demo(chosen.lab).items(), key=lambda item: -item[1][0]):
+    marks = demo(chosen.lab, folder=chosen.folder)
+    for student, (score, most) in sorted(marks.items(), key=lambda item: -item[1][0]):
         print(f"{student:10s} {score:g} of {most:g} points, {score / most:.0%}")
     return 0
 

@@ -43,8 +43,14 @@ def test_post_build_stops_at_the_first_error():
     assert lines[0] == "#!/bin/bash"
     assert "set -e" in lines
     assert "pip install --no-deps --no-build-isolation ." in lines
-    assert "rm -r notebooks/labs/instructor" in lines
-    assert (ROOT / "notebooks" / "labs" / "instructor").is_dir()
+    assert "rm -rf notebooks/labs/instructor" in lines
+
+
+def test_the_image_holds_no_solution_and_no_history():
+    left_out = (ROOT / "binder" / ".dockerignore").read_text().splitlines()
+    for path in ("notebooks/labs/instructor", ".git"):
+        assert path in left_out
+        assert (ROOT / path).exists()
 
 
 @pytest.mark.parametrize(

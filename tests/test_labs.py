@@ -117,14 +117,20 @@ def test_what_students_get_holds_no_solution_and_no_hidden_test(release):
 
 
 @pytest.mark.slow
-def test_a_class_of_six_gets_its_marks_within_the_time_limit():
-    rows = dict(re.findall(r"^(\w+) +.*?(\d+)%$", run("demo"), re.M))
+def test_a_class_of_six_gets_its_marks_within_the_time_limit(tmp_path):
+    said = run("demo", "--folder", str(tmp_path))
+    rows = dict(re.findall(r"^(\w+) +.*?(\d+)%$", said, re.M))
     marks = {student: int(share) for student, share in rows.items()}
     assert set(marks) == {"perfect", "empty", "half", "loops", "raises", "widgets"}
     assert marks["perfect"] == marks["widgets"] == 100
     assert marks["empty"] == 0
     assert 20 < marks["half"] < 80
     assert 60 < marks["loops"] == marks["raises"] < 100
+    for student in marks:  # who is not to read the hidden tests, but what went wrong
+        told = (tmp_path / "feedback" / student / "lab_a" / "lab_a.html").read_text("utf-8")
+        assert "seed=104" not in told
+        assert "HIDDEN" not in told
+    assert "seed=104" in (tmp_path / "autograded/empty/lab_a/lab_a.ipynb").read_text("utf-8")
 
 
 def test_the_class_of_six_is_what_it_says():

@@ -16,9 +16,13 @@ kit.check.exercise.CheckFailed: double: You multiply x by itself.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import io
 import os
 import traceback
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +32,7 @@ import numpy as np
 import torch
 
 CASES = 20
+TRYING: list[str] = []  # the exercises whose student's function is running
 TRY = "Try it on a case that you can do by hand."
 
 
@@ -54,8 +59,9 @@ class Exercise:
 
     case(rng): the arguments of one fresh case. answer(*arguments): what is right. mistakes: in the
     order in which they are tried. tolerance: relative to the size of the right answer; `takes`
-    says what the function gets and gives, for who returns something else. `seed`: fresh cases by
-    default those of the class and the student (`class_seed`).
+    says what the function gets and gives, for who returns something else. Cases are those of the
+    class and the student (`class_seed`); each `seed` draws others. A student's function cannot ask
+    the exercise for the answer, and what it warns of is not shown: nbgrader takes it for an error.
     """
 
     name: str
@@ -66,12 +72,16 @@ class Exercise:
     takes: str = ""
     cases: int = CASES
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "right", self.answer)  # unguarded
+        object.__setattr__(self, "answer", guarded(self.answer))
+
     def __call__(self, function: Callable[..., Any], *, seed: int | None = None) -> None:
         if not callable(function):
             raise CheckFailed(f"{self.name}: got {type(function).__name__}; hand over the function")
-        seed = class_seed(self.name) if seed is None else seed
+        seed = class_seed(self.name if seed is None else f"{self.name}/{seed}")
         drawn = [self.case(np.random.default_rng([seed, i])) for i in range(self.cases)]
-        right = [self.answer(*arguments) for arguments in drawn]
+        right = [self.right(*arguments) for arguments in drawn]
         given = [
             self._run(function, arguments, want)
             for arguments, want in zip(drawn, right, strict=True)
@@ -91,12 +101,17 @@ class Exercise:
     def _run(self, function: Callable[..., Any], arguments: tuple, want: Any) -> Any:
         """What the function gives, in a form that can be compared."""
         handed = copy.deepcopy(arguments)
+        TRYING.append(self.name)
         try:
-            value = function(*handed)
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                value = function(*handed)
         except CheckFailed:
             raise
         except Exception as error:
             raise CheckFailed(f"{self.name}: {raised(error, self.name)} {self.takes}") from error
+        finally:
+            TRYING.pop()
         if value is None:
             raise CheckFailed(
                 f"{self.name}: it returned None; does it end with return? {self.takes}"
@@ -115,6 +130,18 @@ class Exercise:
                 "an empty mean, or an exp that overflows?"
             )
         return value
+
+
+def guarded(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """A right answer that no function can ask for while it is being checked."""
+
+    @functools.wraps(answer)
+    def ask(*arguments: Any) -> Any:
+        if TRYING:
+            raise CheckFailed(f"{TRYING[-1]}: it asks the check for the answer. Write it yourself.")
+        return answer(*arguments)
+
+    return ask
 
 
 def raised(error: Exception, name: str) -> str:

@@ -10,13 +10,19 @@ WINDOW = 20  # steps of the running mean in `reaches_the_edge`
 
 
 def _symmetric(rng: np.random.Generator) -> tuple:
-    """A symmetric matrix whose most negative eigenvalue is the largest in size, half the time."""
-    m = int(rng.integers(3, 9))
+    """A symmetric matrix whose most negative eigenvalue is the largest in size, half the time.
+
+    Of any scale; in one case of four it is larger in size than any entry, too.
+    """
+    m, scale = int(rng.integers(3, 9)), np.exp(rng.uniform(-3, 3))
+    if rng.random() < 0.25:
+        diagonal = np.append(1.0, rng.uniform(0.3, 0.6, m - 1))
+        return (scale * (np.diag(rng.permutation(diagonal)) - np.ones((m, m))),)
     Q = np.linalg.qr(rng.normal(size=(m, m)))[0]
     values = np.sort(rng.uniform(-1, 1, m))
     values[-1] = rng.uniform(2, 3)
     values[0] = -rng.uniform(3.5, 5) if rng.random() < 0.5 else -rng.uniform(0.1, 1)
-    A = (Q * values) @ Q.T
+    A = scale * (Q * values) @ Q.T
     return ((A + A.T) / 2,)
 
 
@@ -288,12 +294,19 @@ descend = Exercise(
 
 
 def _climb(rng: np.random.Generator) -> tuple:
-    """A sharpness that climbs and then swings about 2 / eta, or never gets there."""
+    """A sharpness that climbs and then swings about 2 / eta, or never gets there.
+
+    It may begin far above for some steps, and fall below the line and come back.
+    """
     eta = float(rng.uniform(0.1, 1))
     edge, steps = 2 / eta, 200
     top = 1.04 if rng.random() < 0.75 else 0.7
     rise = np.minimum(np.linspace(0.2, rng.uniform(1.5, 3), steps), top)
     swing = 0.2 * (-1.0) ** np.arange(steps) * (rise > 0.6)
+    if top > 1 and rng.random() < 0.6:
+        swing[: int(rng.integers(2, 6))] += 1.5
+    if top > 1 and rng.random() < 0.6:
+        swing[150:175] -= 0.4
     return edge * (rise + swing), eta
 
 

@@ -90,11 +90,11 @@ def _network(rng: np.random.Generator) -> tuple:
     if kind == "powers of 2":
         alpha = 2.0 ** rng.choice([-2, -1, 1, 2], m)
     elif kind == "nearly linear":
-        W1, b1 = 0.02 * W1, 0.02 * b1
+        W1, b1 = 3e-4 * W1, 3e-4 * b1  # outputs move by 1e-7 of their size
     elif kind == "tiny":
         W2 = 1e-10 * W2
     elif kind == "zero":
-        X[0] = 0
+        X[rng.permutation(n)[1:]] = 0  # one sample tells, and not always the same
     elif kind == "mirrored":
         X[n // 2 :] = -X[: n // 2]
     return net, W1, b1, W2, X, alpha
@@ -142,16 +142,16 @@ same_function = Exercise(
             "You compare sums or means. Differences cancel in them: compare output by output.",
         ),
         Mistake(
-            "absolute",
-            _compare(np.allclose),
-            "You say True where all outputs are tiny: the rounding that you allow does not "
-            "depend on their size. np.allclose, for one, has an atol of its own.",
-        ),
-        Mistake(
             "too coarse",
             _compare(lambda a, b: _near(a, b, 1e-2)),
             "You allow for too much: where tanh is nearly a line its outputs move a little, and "
             "far more than rounding does.",
+        ),
+        Mistake(
+            "absolute",
+            _compare(np.allclose),
+            "You say True where all outputs are tiny: the rounding that you allow does not "
+            "depend on their size. np.allclose, for one, has an atol of its own.",
         ),
         Mistake(
             "never",

@@ -11,7 +11,7 @@ from tests.browser.driver import NOTEBOOK, LivePage
 from tests.browser.link import link_to
 from tests.browser.servers import running
 
-CULL = ("--MappingKernelManager.cull_idle_timeout=15", "--MappingKernelManager.cull_interval=2")
+CULL = ("--MappingKernelManager.cull_idle_timeout=6", "--MappingKernelManager.cull_interval=2")
 NOT_SEEN = re.compile("Paused: the page was not seen for 10 seconds")
 
 
@@ -55,7 +55,7 @@ def test_a_page_that_is_gone_loses_its_kernel(visit, tmp_path):
             kernels = server.kernels()
             assert len(kernels) == 1
             link.cut()  # for good: the page cannot even say goodbye
-            # 10 s without an answer, then idle for 15 s.
+            # 10 s without an answer, then idle for 6 s.
             assert not psutil.wait_procs(kernels, timeout=60)[1]
 
         seen = visit(server.url(NOTEBOOK))

@@ -22,7 +22,7 @@ from tests.bench.load import visit as visit_all
 from tests.browser.servers import ROOT, running
 
 RAW = ("voila/files/", "files/", "static/", "")
-SOON = ["--MappingKernelManager.cull_idle_timeout=10", "--MappingKernelManager.cull_interval=1"]
+SOON = ["--MappingKernelManager.cull_idle_timeout=6", "--MappingKernelManager.cull_interval=1"]
 SOURCE = "import ipywidgets\nipywidgets.HTML('<p>It runs</p>')"
 
 

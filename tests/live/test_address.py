@@ -199,7 +199,7 @@ def test_a_run_with_more_changes_than_a_link_holds_keeps_its_settings_and_says_w
     page = explorer()
     page.handle("skip", None)
     page.handle("address", "hide=seed&fix=activation")
-    for k in range(500):
+    for k in range(410):
         page.training.step()
         page.handle("momentum", 0.31 + 0.01 * (k % 7))
     page.handle("keep", None)
@@ -210,7 +210,7 @@ def test_a_run_with_more_changes_than_a_link_holds_keeps_its_settings_and_says_w
     sent = []
     page._stage.send = lambda content, *_: sent.append(content)
     page.handle("share", None)
-    assert "leaves out the 500 changes" in sent[-1]["lacks"]
+    assert "leaves out the 410 changes" in sent[-1]["lacks"]
     again = explorer()
     again.handle("address", link)
     while again.running():
@@ -219,7 +219,7 @@ def test_a_run_with_more_changes_than_a_link_holds_keeps_its_settings_and_says_w
     assert not again.prediction.open
     assert again.training.momentum == page.training.momentum
     assert again._controls.widgets["activation"].disabled
-    assert "the 500 changes on the way, too many for a link" in again._stage.status
+    assert "the 410 changes on the way, too many for a link" in again._stage.status
 
 
 def test_what_is_fixed_stays_whatever_else_is_asked_for():

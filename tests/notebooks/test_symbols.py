@@ -61,6 +61,8 @@ MEANINGS = {
     "H": ("Hessian",),
     "H_q": ("quotient",),
     "J": ("derivative of the output", "Jacobian"),
+    "K": ("tangent kernel",),
+    "C": ("cost's second derivative",),
     "J_{>l}": ("layer",),
     r"\|J\|": ("norm", "singular value"),
     "M": ("$J$ changes, at most",),

@@ -117,15 +117,15 @@ def test_a_kernel_has_its_folder_its_environment_and_its_name(tmp_path):
     assert in_kernel(tmp_path, visit, KIT_WORD="a word") == NAME
 
 
-def test_a_kernel_counts_the_kernels_of_its_server(tmp_path):
+def test_a_kernel_knows_the_kernels_of_its_server(tmp_path):
     """Which it must not take other programs for: kit.live.budget."""
-    counted = "__import__('kit.live.budget').live.budget.kernels()"
+    known = "len(__import__('kit.live.budget').live.budget.Neighbours().computed())"
 
     async def visit(first):
-        assert await ask(first, counted) == 1
+        assert await ask(first, known) == 1
         second = await started(tmp_path)
         try:
-            return await ask(first, counted), await ask(second, counted)
+            return await ask(first, known), await ask(second, known)
         finally:
             await second.shutdown_kernel(now=True)
 

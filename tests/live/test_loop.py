@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from kit.live.budget import Budget
 from kit.live.loop import FRAME, GONE, LATE, QUICK, SLOWEST, LiveLoop, Mailbox, Pacer
 
 
@@ -296,8 +297,8 @@ def test_where_the_training_waits_for_its_time_the_pictures_go_on():
     """Also with next to no share: a ball that takes a step now and then still moves."""
 
     async def story(show, loop):
-        loop.budget.share, loop.pacer.due = 0.02, lambda: True
-        loop.budget._drawn, show.pause = 5.0, 0.001
+        loop.budget, loop.pacer.due = Budget(lambda: None), lambda: True
+        loop.budget.share, loop.budget._drawn, show.pause = 0.03, 5.0, 0.001
         loop.mailbox.put("run")
         await until(lambda: len(show.frames) >= 5)
         assert show.worked == 0

@@ -25,7 +25,7 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,9 +71,10 @@ class Exercise:
     tolerance: float = 1e-6
     takes: str = ""
     cases: int = CASES
+    right: Callable[..., Any] = field(init=False, repr=False)  # the answer, for the check itself
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "right", self.answer)  # unguarded
+        object.__setattr__(self, "right", self.answer)
         object.__setattr__(self, "answer", guarded(self.answer))
 
     def __call__(self, function: Callable[..., Any], *, seed: int | None = None) -> None:

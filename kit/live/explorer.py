@@ -382,7 +382,8 @@ class Explorer(LivePage):
 
 
 def too_many(count: str) -> str:
-    """
+    """What a link without its run's changes says of them; `count` is as the link has it.
+
     >>> too_many("900")
     'the 900 changes on the way, too many for a link'
     """

@@ -98,7 +98,8 @@ class BoundedKernels(AsyncMappingKernelManager):
             waiting = self._waiting()
             if waiting is None:
                 break
-            await self.shutdown_kernel(waiting, now=True)
+            with suppress(HTTPError):  # it has died meanwhile
+                await self.shutdown_kernel(waiting, now=True)
         if self.full:
             if waits:
                 task.add_done_callback(self._leave_pool)

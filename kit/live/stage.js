@@ -230,8 +230,9 @@ function render({ model, el }) {
     chooser.value = ""; // the same file can be taken again
     model.send({ type: "load" }, undefined, sent);
   };
-  function onLoad(event) {
+  function onClick(event) {
     if (event.target.closest?.(".kit-c-load")) chooser.click();
+    last = event.target.closest?.("button, input") ?? last; // Safari gives no focus to a button
   }
 
   function show() {
@@ -428,7 +429,7 @@ function render({ model, el }) {
     });
     unpin = measurePinned(box);
     box.addEventListener("focusin", onFocus);
-    box.addEventListener("click", onLoad);
+    box.addEventListener("click", onClick);
     nameControls();
     say();
   }
@@ -450,7 +451,7 @@ function render({ model, el }) {
     explain.stop();
     document.removeEventListener("keydown", onKey);
     root()?.removeEventListener("focusin", onFocus);
-    root()?.removeEventListener("click", onLoad);
+    root()?.removeEventListener("click", onClick);
     seen.disconnect();
     resized.disconnect();
     for (const { src } of pictures.values()) if (src.startsWith("blob:")) URL.revokeObjectURL(src);

@@ -58,7 +58,8 @@ def names(monkeypatch):
         return name
 
     async def shutdown(self, kernel_id, now=False, restart=False):
-        del self._kernels[kernel_id]
+        if self._kernels.pop(kernel_id, None) is None:
+            raise HTTPError(404)
 
     names = []
     monkeypatch.setattr(AsyncMappingKernelManager, "start_kernel", start)
@@ -80,7 +81,9 @@ def test_one_that_waits_gives_its_place_to_a_reader_of_another_page(names):
         kernels = Kernels(["a", "b", "c"], most=3)
         await settled()
         assert kernels.full
-        readers = [await kernels.visit("a") for _ in range(3)]
+        del kernels._kernels[kernels.waiting()["b"][0]]  # one that waits has died
+        kernels._kernels["other"] = SimpleNamespace(last_activity=None)
+        readers = [await kernels.visit("a") for _ in range(2)] + ["other"]
         await settled()
         assert len(set(readers)) == 3
         assert set(kernels.list_kernel_ids()) == set(readers)

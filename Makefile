@@ -51,8 +51,8 @@ lab: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp $(GRADING)/grading.stamp
 	"$(BIN)/ruff" check .
 	"$(BIN)/ruff" format --check .
-	"$(BIN)/python" -m pytest -m "not alone" --numprocesses=2 --dist=loadgroup --no-loadscope-reorder $(FLAGS)
-	"$(BIN)/python" -m pytest -m alone tests/browser $(FLAGS)
+	"$(BIN)/python" -m pytest --numprocesses=2 --ignore=tests/browser $(FLAGS)
+	"$(BIN)/python" -m pytest tests/browser $(FLAGS)
 
 # The peers live in an environment of their own, with the kit's lock and without their dependencies.
 bench: $(VENV)/dev.stamp $(PEERS)/peers.stamp

@@ -220,7 +220,7 @@ COMMANDS = st.one_of(
 )
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.lists(COMMANDS, max_size=12))
 def test_no_order_of_commands_breaks_the_page(commands):
     """Every control at its ends, in any order: the page can always say what it shows."""

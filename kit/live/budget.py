@@ -26,9 +26,9 @@ OF_LATE = 0.9  # what counts of a piece of work when the next one is done
 WAITED = 0.6  # share of the time that was computing: below it, there was a wait
 SHRINK, GROW = 0.97, 0.005  # of the share
 STEEP = 0.2  # the longer the wait, the more the share shrinks
-FLOOR = 0.3  # of an even share, the least
-UNKNOWN = 0.03  # the least, where nobody knows how many there are
-LOOK = 2.0  # seconds between two looks at the neighbours
+LEAST = 0.03  # share, where others are at work or nobody knows
+LOOK = 5.0  # seconds between two looks at the neighbours: more than one rests
+STALE = 4 * LOOK  # what was seen before says nothing of now
 AT_WORK = 0.01  # of a core that a kernel uses, at least, which is at work
 
 
@@ -61,14 +61,15 @@ class Neighbours:
     def at_work(self) -> int | None:
         """How many were at work since the last look, and this one; None where it cannot be known.
 
-        At the first look nobody else is known to be.
+        Nor is it known at the first look, or at one long after the last.
         """
         now, seconds, mine = time.monotonic(), self.computed(), str(os.getpid())
-        if mine not in seconds:
-            return None
-        least = AT_WORK * (now - self._at)
-        new = {pid for pid in seconds if seconds[pid] - self._before.get(pid, math.inf) >= least}
+        elapsed, before = now - self._at, self._before
         self._before, self._at = seconds, now
+        if mine not in seconds or elapsed > STALE:
+            return None
+        least = AT_WORK * elapsed
+        new = {pid for pid in seconds if seconds[pid] - before.get(pid, math.inf) >= least}
         return len(new | {mine})
 
     def even(self) -> float | None:
@@ -95,7 +96,7 @@ class Budget:
     ) -> None:
         self.share = 1.0
         self._even, self._clock = even or Neighbours().even, clock
-        self._most, self._least, self._looked = 1.0, UNKNOWN, -math.inf
+        self._most, self._least, self._looked = 1.0, LEAST, -math.inf
         self._wall = self._cpu = 0.0  # of late
         self._drawn = self._worked = 0.0
 
@@ -105,10 +106,8 @@ class Budget:
         if now - self._looked < LOOK:
             return
         even, self._looked = self._even(), now
-        if even is None:
-            self._most, self._least = 1.0, UNKNOWN
-        else:
-            self._most, self._least = min(even, 1.0), 1.0 if even >= 1 else FLOOR * even
+        self._most = 1.0 if even is None else min(even, 1.0)
+        self._least = 1.0 if even is not None and even >= 1 else LEAST
 
     def spent(self, wall: float, cpu: float, *, drawing: bool = False) -> float:
         """Seconds to rest after a piece of work that took so long and computed for so long."""

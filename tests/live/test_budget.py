@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kit.live.budget import FLOOR, LOOK, UNKNOWN, Budget, Neighbours
+from kit.live.budget import LEAST, LOOK, Budget, Neighbours
 
 CORES = 2
 
@@ -45,7 +45,7 @@ def test_who_happens_to_have_a_core_alone_leaves_the_rest_to_the_others(lucky):
         for budget in budgets[lucky:]:
             budget.spent(wall=0.06, cpu=0.015)
     assert [budget.share for budget in budgets[:lucky]] == [CORES / 3] * lucky
-    assert [budget.share for budget in budgets[lucky:]] == [FLOOR * CORES / 3] * (3 - lucky)
+    assert [budget.share for budget in budgets[lucky:]] == [LEAST] * (3 - lucky)
 
 
 def test_a_greedy_session_comes_down_to_the_share_of_the_others():
@@ -75,9 +75,7 @@ def worked_beside_others(budget):
     return budget.share
 
 
-@pytest.mark.parametrize(
-    ("even", "share"), [(2.0, 1.0), (1.0, 1.0), (0.5, 0.5 * FLOOR), (None, UNKNOWN)]
-)
+@pytest.mark.parametrize(("even", "share"), [(2.0, 1.0), (1.0, 1.0), (0.5, LEAST), (None, LEAST)])
 def test_programs_that_are_no_readers_do_not_take_a_lone_ones_share(even, share):
     assert worked_beside_others(Budget(lambda: even)) == share
 
@@ -85,7 +83,7 @@ def test_programs_that_are_no_readers_do_not_take_a_lone_ones_share(even, share)
 def test_a_share_comes_back_once_the_other_readers_rest():
     now, others = 0.0, 19
     budget = Budget(lambda: CORES / (others + 1), clock=lambda: now)
-    assert worked_beside_others(budget) == pytest.approx(FLOOR * 0.1)
+    assert worked_beside_others(budget) == LEAST
     others, now = 0, LOOK
     assert worked_beside_others(budget) == 1.0
 
@@ -110,12 +108,14 @@ def test_who_is_at_work_is_counted(monkeypatch):
             child.stdout.read(1)
         monkeypatch.setattr(os, "getpid", lambda: children[1].pid)
         seen = Neighbours()
-        assert seen.at_work() == 1  # nothing is known yet
+        assert seen.at_work() is None  # nothing is known yet
         before = seen.computed()
         deadline = time.monotonic() + 60
         while any(seen.computed()[str(c.pid)] - before[str(c.pid)] < 0.2 for c in children[::2]):
             assert time.monotonic() < deadline
         assert seen.at_work() == 3
+        seen._at -= 100 * LOOK
+        assert seen.at_work() is None  # too long ago
     finally:
         for child in children:
             child.kill()

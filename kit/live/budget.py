@@ -49,9 +49,9 @@ class Neighbours:
 
     def computed(self) -> dict[str, float]:
         """Process -> seconds of processor time so far; without this one, nothing is known."""
-        parent, tick = os.getppid(), os.sysconf("SC_CLK_TCK")
-        seconds = {}
-        with suppress(OSError):
+        parent, seconds = os.getppid(), {}
+        with suppress(OSError, AttributeError):  # not on Linux, or Windows
+            tick = os.sysconf("SC_CLK_TCK")
             for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
                 with suppress(OSError):  # it has ended meanwhile
                     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -122,7 +122,7 @@ class Budget:
         computing, weight = min(self._cpu / self._wall, 1.0), min(wall / SLICE, 1.0)
         if computing < WAITED:
             shrink = min((computing / WAITED) ** STEEP, SHRINK)
-            self.share = max(self.share * shrink**weight, self._least)
+            self.share *= shrink**weight
         else:
             self.share += GROW * weight
         self.share = min(max(self.share, self._least), self._most)

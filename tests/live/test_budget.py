@@ -88,6 +88,11 @@ def test_a_share_comes_back_once_the_other_readers_rest():
     assert worked_beside_others(budget) == 1.0
 
 
+def test_on_windows_nothing_is_known(monkeypatch):
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert Neighbours().even() is None
+
+
 WORKS = "import sys, time; sys.stdout.write('.'); sys.stdout.flush()\nwhile True: pass"
 RESTS = WORKS.replace("while True: pass", "time.sleep(600)")
 
